@@ -1,0 +1,1 @@
+"""Wire payloads ⇄ the values of the core.  No I/O here."""

@@ -1,0 +1,61 @@
+"""Chat completion requests ⇄ ``ModelRequest``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gptme_reliability.errors import InputError, ToolDefinitionError
+from gptme_reliability.types import ModelRequest, ToolDefinition
+
+
+def read_request(body: Mapping[str, Any]) -> ModelRequest:
+    """Read a request's body; everything but messages and model stays in ``params`` untouched.
+
+    Raises:
+        InputError: the messages are no list of objects.
+        ToolDefinitionError: an entry of ``tools`` is no tool.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(m, Mapping) for m in messages):
+        raise InputError("'messages' must be a list of objects")
+    model = body.get("model")
+    return ModelRequest(
+        messages=tuple(messages),
+        tools=_read_tools(body.get("tools")),
+        model=model if isinstance(model, str) else None,
+        params={k: v for k, v in body.items() if k not in ("messages", "model")},
+    )
+
+
+def write_request(request: ModelRequest) -> dict[str, Any]:
+    """The body of a request; a tool that is still on offer keeps the object it came in."""
+    body: dict[str, Any] = {"messages": [dict(message) for message in request.messages]}
+    if request.model is not None:
+        body["model"] = request.model
+    body.update(request.params)
+    if request.tools or "tools" in body:
+        body["tools"] = _write_tools(request.tools, body.get("tools"))
+    return body
+
+
+def _read_tools(tools: Any) -> tuple[ToolDefinition, ...]:
+    if tools is None:
+        return ()
+    if not isinstance(tools, list):
+        raise ToolDefinitionError("'tools' must be a list")
+    return tuple(ToolDefinition.from_openai(tool) for tool in tools)
+
+
+def _write_tools(tools: Sequence[ToolDefinition], raw: Any) -> list[Any]:
+    known: dict[str, Any] = {}
+    for entry in raw if isinstance(raw, list) else ():
+        known.setdefault(ToolDefinition.from_openai(entry).name, entry)
+    if [tool.name for tool in tools] == list(known) and isinstance(raw, list):
+        return raw
+    return [known.get(tool.name) or _write_tool(tool) for tool in tools]
+
+
+def _write_tool(tool: ToolDefinition) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}

@@ -1,0 +1,132 @@
+"""HTTP errors that are the model's fault: the server could not parse what the model wrote.
+
+Such an answer is an answer.  Where the body quotes the model's text it is recovered, so that
+it can be read after all; where not, the model is asked again.  Errors about the request, its
+history or its tools are real errors and stay what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gptme_reliability.types import ModelOutput
+
+_NEVER_THE_MODEL: Final = frozenset({401, 402, 403, 404, 408, 429})
+_LONGEST: Final = 64 * 1024 * 1024
+
+_ABOUT_THE_REQUEST: Final = re.compile(
+    r"failed to parse (?:tool call arguments as json|tools\b|messages\b|grammar)"
+    r"|unable to generate parser|parse grammar|context (?:size|length)|does not support tools",
+    re.IGNORECASE,
+)
+
+_PART: Final = r"(?:output|response|generation|tool[ _-]?calls?|function[ _-]?calls?)"
+_FAILED: Final = (
+    r"(?:fail(?:ed|ure|s)?|error|errors|unable|could ?n[o']t|could not|cannot|can't|invalid)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One way of a server to say it.
+
+    A ``text`` group holds what the model wrote, an ``arguments`` group the arguments of a call
+    whose name the server kept for itself.  A ``from`` group is the place in the model's text
+    where the quotation begins.
+    """
+
+    server: str
+    pattern: re.Pattern[str]
+
+
+def _fault(server: str, pattern: str) -> _Fault:
+    return _Fault(server, re.compile(pattern, re.DOTALL | re.IGNORECASE))
+
+
+_FAULTS: Final = (
+    _fault("llama.cpp", r"failed to parse input at pos (?P<from>\d{1,12}): ?(?P<text>.*)"),
+    _fault("llama.cpp", r"does not match the expected \S{1,40} format"),
+    _fault("ollama", r"error parsing tool call: raw='(?P<arguments>.*)', err="),
+    _fault("ollama", r"XML syntax error on line \d"),
+    _fault("vllm", r"HarmonyError|unexpected tokens? .{0,80}(?:message header|expecting start)"),
+    _fault("groq", r"failed to call a function|tool call validation failed"),
+    _fault("any", rf"{_FAILED}\b[^.\n]{{0,40}}\bpars\w*[^.\n]{{0,40}}\b{_PART}\b"),
+    _fault("any", rf"{_PART}[^.\n]{{0,40}}\b(?:{_FAILED}|not)\b[^.\n]{{0,20}}\bpars"),
+    _fault("any", r"model (?:generated|produced|returned|output) (?:an? )?(?:invalid|malformed)"),
+)
+
+# A quotation that begins in the middle may begin inside a string, where a call is none; it is
+# only trusted where a call's own marker stands at its start.
+_CALL_MARKER: Final = re.compile(r"\s*(?:<tool_call|<function[=_]|\[TOOL_CALLS\]|<[|\uff5c]tool)")
+
+
+def model_fault(status: int, body: bytes) -> ModelOutput | None:
+    """What the model wrote, if this error is about that; None for a real error.
+
+    ``text`` is None where the body does not hold the model's words.
+    """
+    if status < 400 or status in _NEVER_THE_MODEL or len(body) > _LONGEST:
+        return None
+    decoded = body.decode(errors="replace")
+    try:
+        error: Any = json.loads(decoded)
+    except (ValueError, RecursionError):
+        error = decoded
+    return error_fault(error)
+
+
+def error_fault(error: Any) -> ModelOutput | None:
+    """The same for an error object that came inside a stream."""
+    quoted = _failed_generation(error)
+    if quoted is not None:
+        return ModelOutput(text=quoted or None)
+    for message in _messages(error):
+        if _ABOUT_THE_REQUEST.search(message[:4096]):
+            continue
+        for fault in _FAULTS:
+            match = fault.pattern.search(message)
+            if match:
+                return _recovered(match)
+    return None
+
+
+def _recovered(match: re.Match[str]) -> ModelOutput:
+    groups = match.groupdict()
+    arguments = groups.get("arguments")
+    if arguments is not None:
+        return _from_arguments(arguments)
+    text = groups.get("text")
+    if text and int(groups["from"] or 0) > 0 and not _CALL_MARKER.match(text):
+        text = None
+    return ModelOutput(text=text or None)
+
+
+def _from_arguments(raw: str) -> ModelOutput:
+    """The server knew the call's name and left it out, unless the text itself has one."""
+    if '"name"' in raw or "<" in raw[:16]:
+        return ModelOutput(text=raw)
+    function = {"name": "", "arguments": raw}
+    return ModelOutput(tool_calls=({"id": None, "type": "function", "function": function},))
+
+
+def _failed_generation(error: Any) -> str | None:
+    for scope in (error, error.get("error") if isinstance(error, Mapping) else None):
+        if isinstance(scope, Mapping) and isinstance(scope.get("failed_generation"), str):
+            return str(scope["failed_generation"])
+    return None
+
+
+def _messages(error: Any, depth: int = 3) -> Iterator[str]:
+    """The messages of an error, wherever servers put them."""
+    if isinstance(error, str):
+        yield error
+    elif isinstance(error, Mapping) and depth:
+        for key in ("error", "message", "detail", "msg"):
+            yield from _messages(error.get(key), depth - 1)
+    elif isinstance(error, list) and depth:
+        for entry in error[:8]:
+            yield from _messages(entry, depth - 1)

@@ -1,0 +1,331 @@
+"""The command line: ``check`` for scripts in any language, ``demo`` for people.
+
+Heavy imports happen inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from gptme_reliability import __version__
+from gptme_reliability.errors import InputError, ReliabilityError
+
+if TYPE_CHECKING:
+    from gptme_reliability.types import ModelOutput, ToolDefinition, Verdict
+
+OK: Final = 0
+ROW_FAILED: Final = 1
+WRONG_INPUT: Final = 2
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
+PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
+
+_DESCRIPTION: Final = """\
+Validates, repairs and enforces the tool calls of local models.
+
+commands:
+  check    say what may run of a model's answer
+  demo     run the real gptme against a misbehaving model, without and with the plugin
+"""
+
+_EPILOG: Final = """\
+example:
+  $ cat tools.json
+  [{"type": "function", "function": {"name": "shell", "parameters": {"type": "object",
+    "properties": {"command": {"type": "string"}}, "required": ["command"]}}}]
+  $ echo '<tool_call>{"name": "Shell", "arguments": {"command": "ls"' \\
+      | gptme-reliability check --tools tools.json
+  {"verdict": "accept", "calls": [{"name": "shell", "arguments": {"command": "ls"}}], ...}
+
+Each command explains itself: gptme-reliability check --help
+"""
+
+_CHECK_DESCRIPTION: Final = """\
+Reads a model's answer from standard input and prints one JSON verdict:
+
+  verdict     accept | retry (ask the model again) | reject
+  calls       what may run: [{"name", "arguments"}]
+  refused     attempted calls that do not run, and why
+  text        the answer without its calls
+  repairs     every change that was made: rule, path, before, after, kind
+  violations  every fault that was not repaired
+  feedback    what to tell the model on a retry, else null
+"""
+
+_CHECK_EPILOG: Final = """\
+tools.json is a list of OpenAI tool objects, or an object with such a list under "tools".
+
+With --jsonl, standard input holds one JSON object a line:
+
+  {"id": 1, "raw": "<tool_call>{...}", "tools": [...]}
+
+and optionally "finish_reason", "tool_calls" (as the server sent them), "messages" (the
+conversation so far), "reasoning" and "model"; other keys are ignored. A row without "tools"
+gets those of --tools. A verdict a line comes out with the same "id", in order, as it goes.
+A row that cannot be read gets {"id", "error"}, and the rest goes on.
+
+examples:
+  gptme-reliability check --tools tools.json < output.txt
+  gptme-reliability check --jsonl < answers.jsonl > verdicts.jsonl
+
+exit codes:
+  0    every answer got a verdict, whatever it says
+  1    --jsonl: at least one row got an error
+  2    the input or an option is wrong; one line on standard error says what
+  130  interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except ReliabilityError as error:
+        print(f"gptme-reliability: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has enough; the interpreter must not try to flush once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gptme-reliability",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    _add_check(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        description=_CHECK_DESCRIPTION,
+        epilog=_CHECK_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("--tools", metavar="FILE", help="the tools that were on offer")
+    check.add_argument("--jsonl", action="store_true", help="read rows, print a verdict a line")
+    check.add_argument(
+        "--finish-reason", metavar="WORD", help="the server's finish_reason: stop, length, ..."
+    )
+    check.add_argument("--model", metavar="NAME", help="the model that answered")
+    check.set_defaults(run=_check, error=check.error)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        description="Runs the real gptme in a throw-away home against a model that misbehaves in "
+        "20 and more ways, without and with the plugin, and shows what really ran. Takes up "
+        "to three minutes. Your gptme, its config and the network stay untouched.",
+        epilog="Exit code 1: something ran with the plugin that was not meant.",
+    )
+    demo.add_argument("--only", metavar="TEXT", help="only kinds whose name contains TEXT")
+    demo.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from gptme_reliability.evals.demo import demo
+
+    return demo(only=arguments.only or "")
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    if not arguments.jsonl and not arguments.tools:
+        arguments.error("--tools FILE is needed: which tools were on offer?")
+    if arguments.jsonl and arguments.finish_reason:
+        arguments.error("--finish-reason belongs to a single answer; with --jsonl it is in the row")
+    tools = _read_tools(arguments.tools) if arguments.tools else None
+    if sys.stdin.isatty():
+        print("reading from the terminal; end with Ctrl-D", file=sys.stderr)
+    if arguments.jsonl:
+        return _check_rows(sys.stdin.buffer, tools, arguments.model)
+    from gptme_reliability.types import ModelOutput
+
+    text = _decode(sys.stdin.buffer.read())
+    output = ModelOutput(text=text, finish_reason=arguments.finish_reason, model=arguments.model)
+    _print(_judge(output, tools or [], ()))
+    return OK
+
+
+def _check_rows(
+    lines: Iterable[bytes], tools: Sequence[ToolDefinition] | None, model: str | None
+) -> int:
+    failed = False
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row_id: Any = None
+        try:
+            row = _parse_row(_decode(line, number), number)
+            row_id = row.get("id")
+            answer = {"id": row_id, **_check_row(row, tools, model)}
+            _print(answer)
+        except ReliabilityError as error:
+            failed = True
+            _print_error(row_id, str(error))
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # a fault of ours in one row must not cost the other rows
+            failed = True
+            _print_error(row_id, f"internal error: {type(error).__name__}: {error}")
+    return ROW_FAILED if failed else OK
+
+
+def _parse_row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"line {number} is no JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise InputError(f"line {number} must be a JSON object, not {_kind(row)}")
+    return row
+
+
+def _check_row(
+    row: Mapping[str, Any], tools: Sequence[ToolDefinition] | None, model: str | None
+) -> dict[str, Any]:
+    from gptme_reliability.types import ModelOutput
+
+    if "raw" not in row and "tool_calls" not in row:
+        raise InputError("the row needs 'raw', the text that the model wrote")
+    if "tools" in row:
+        tools = _tools(row["tools"], "'tools'")
+    if tools is None:
+        raise InputError("the row needs 'tools', a list of OpenAI tool objects")
+    messages = _field(row, "messages", list) or ()
+    for position, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise InputError(f"'messages', entry {position}: must be an object")
+    output = ModelOutput(
+        text=_field(row, "raw", str),
+        tool_calls=tuple(_field(row, "tool_calls", list) or ()),
+        reasoning=_field(row, "reasoning", str),
+        finish_reason=_field(row, "finish_reason", str),
+        model=_field(row, "model", str) or model,
+    )
+    return _judge(output, tools, messages)
+
+
+_WORDS: Final[Mapping[type, str]] = {str: "a string", list: "a list"}
+
+
+def _field(row: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = row.get(key)
+    if value is not None and not isinstance(value, kind):
+        raise InputError(f"{key!r} must be {_WORDS[kind]}, not {_kind(value)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    from gptme_reliability.validate import kind_of
+
+    return kind_of(value)
+
+
+def _judge(
+    output: ModelOutput, tools: Sequence[ToolDefinition], messages: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    from gptme_reliability.pipeline import check
+
+    return _as_json(check(output, tools, messages=messages))
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    from gptme_reliability.types import Reject, Retry
+
+    violations = verdict.violations if isinstance(verdict, Retry | Reject) else ()
+    answer: dict[str, Any] = {
+        "verdict": type(verdict).__name__.lower(),
+        "calls": [{"name": call.name, "arguments": call.arguments} for call in verdict.calls],
+        "refused": [_fields(refused) for refused in verdict.refused],
+        "text": verdict.text,
+        "repairs": [_fields(repair) for repair in verdict.repairs],
+        "violations": [_fields(violation) for violation in violations],
+        "feedback": verdict.feedback if isinstance(verdict, Retry) else None,
+    }
+    if isinstance(verdict, Reject):
+        answer["reason"] = verdict.reason
+    return answer
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _print(answer: Mapping[str, Any]) -> None:
+    """Print one line of JSON, ASCII only, so that no terminal and no surrogate can break it."""
+    try:
+        line = json.dumps(answer, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the answer holds a value that JSON cannot express: {error}") from None
+    print(line, flush=True)
+
+
+def _print_error(row_id: Any, message: str) -> None:
+    try:
+        _print({"id": row_id, "error": message})
+    except InputError:  # the id itself is no JSON
+        _print({"id": None, "error": message})
+
+
+def _decode(data: bytes, line: int | None = None) -> str:
+    """Bytes as text; what is no UTF-8 becomes U+FFFD, and that is said."""
+    try:
+        return data.decode("utf-8-sig" if line in (None, 1) else "utf-8")
+    except UnicodeDecodeError as error:
+        where = f"line {line}, byte {error.start}" if line else f"byte {error.start}"
+        print(f"gptme-reliability: input is no UTF-8 at {where}; replaced", file=sys.stderr)
+        return data.decode("utf-8", errors="replace")
+
+
+def _read_tools(path: str) -> list[ToolDefinition]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            value = json.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error}") from None
+    return _tools(value, path)
+
+
+def _tools(value: Any, where: str) -> list[ToolDefinition]:
+    from gptme_reliability.types import ToolDefinition
+    from gptme_reliability.validate import check_definition
+
+    if isinstance(value, Mapping) and "tools" in value:
+        value = value["tools"]
+    if not isinstance(value, list):
+        raise InputError(f"{where} must be a list of OpenAI tool objects, not {_kind(value)}")
+    tools: list[ToolDefinition] = []
+    for position, entry in enumerate(value):
+        try:
+            if isinstance(entry, Mapping) and "input_schema" in entry:
+                raise InputError("an Anthropic tool; rename 'input_schema' to 'parameters'")
+            tool = ToolDefinition.from_openai(entry)
+            check_definition(tool)
+        except InputError as error:
+            raise InputError(f"{where}, entry {position}: {error}") from None
+        tools.append(tool)
+    return tools
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Calls as JSON: an envelope that holds a name and arguments, in any of its common forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gptme_reliability.dialects.openers import envelope_key
+from gptme_reliability.dialects.shapes import Flaw, RawCall
+from gptme_reliability.dialects.table import (
+    ARGUMENT_KEYS,
+    ENVELOPE_KEYS,
+    LIST_KEYS,
+    NAME_KEYS,
+    PASSENGER_KEYS,
+)
+from gptme_reliability.repair.syntax import Fault, read_arguments
+from gptme_reliability.types import Repair
+
+# Remarks that models add to an envelope; they carry no argument.
+_REMARKS: Final = frozenset(
+    {"description", "explanation", "reason", "comment", "status", "role", "content", "note"}
+)
+
+
+def envelope_calls(
+    value: Any, repairs: tuple[Repair, ...] = (), *, marked: bool = False
+) -> list[RawCall] | None:
+    """Read a JSON value as calls; None when it is data and no attempt to call anything.
+
+    ``repairs`` are those of the reading, handed on to every call.  ``marked`` says that a
+    dialect's marker stood before the value, so that less is needed to see a call in it.
+    """
+    if isinstance(value, list):
+        return _list_calls(value, repairs, marked)
+    if not isinstance(value, Mapping):
+        return None
+    keys, renamed = _canonical_keys(value)
+    nested = [key for key in keys if key in LIST_KEYS and isinstance(keys[key], Mapping | list)]
+    if len(nested) == 1 and not any(key in NAME_KEYS for key in keys):
+        return envelope_calls(keys[nested[0]], (*repairs, *renamed), marked=marked)
+    function = keys.get("function")
+    if isinstance(function, Mapping):
+        call_id = keys.get("id")
+        calls = envelope_calls(function, (*repairs, *renamed), marked=marked)
+        if calls and len(calls) == 1 and isinstance(call_id, str):
+            return [_with_id(calls[0], call_id)]
+        return calls
+    call = _one_call(keys, (*repairs, *renamed), marked)
+    return None if call is None else [call]
+
+
+def _list_calls(
+    value: list[Any], repairs: tuple[Repair, ...], marked: bool
+) -> list[RawCall] | None:
+    calls: list[RawCall] = []
+    for item in value:
+        found = envelope_calls(item, repairs, marked=marked) if isinstance(item, Mapping) else None
+        if not found:
+            return None
+        calls.extend(found)
+    return calls or None
+
+
+def _canonical_keys(value: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Repair, ...]]:
+    """The members under the keys that were meant, and a repair for each misspelled one."""
+    keys: dict[str, Any] = {}
+    repairs: list[Repair] = []
+    for key, member in value.items():
+        meant = key.lower() if key.lower() in ENVELOPE_KEYS else None
+        if meant is None:
+            meant = envelope_key(key)
+            if meant is None or meant in value or meant in keys:
+                keys[key] = member
+                continue
+            repairs.append(Repair("envelope_key", "$", key, meant, "inferred"))
+        keys.setdefault(meant, member)
+    return keys, tuple(repairs)
+
+
+def _one_call(keys: Mapping[str, Any], repairs: tuple[Repair, ...], marked: bool) -> RawCall | None:
+    names = {key: keys[key] for key in keys if key in NAME_KEYS and isinstance(keys[key], str)}
+    holders = [key for key in keys if key in ARGUMENT_KEYS]
+    distinct = set(names.values())
+    if len(distinct) > 1 or len(holders) > 1:
+        if "name" in names and len(holders) == 1:
+            names = {"name": names["name"]}
+        else:
+            return _ambiguous(keys) if marked else None
+    name = next(iter(names.values()), None)
+    if not holders:
+        return _without_arguments(name, keys, repairs, marked)
+    if name is None:
+        arguments = keys[holders[0]]
+        alone = all(key in PASSENGER_KEYS or key in ARGUMENT_KEYS for key in keys)
+        if not marked and not (alone and isinstance(arguments, Mapping)):
+            return None
+        return RawCall(None, arguments, repairs)
+    if _is_schema(keys[holders[0]]):
+        return None
+    known = NAME_KEYS | ARGUMENT_KEYS | PASSENGER_KEYS | _REMARKS
+    strange = [key for key in keys if key not in known]
+    if strange and not marked:
+        return RawCall(
+            name,
+            repairs=repairs,
+            flaw=Flaw("envelope", f"unexpected key {strange[0]!r} in the call"),
+        )
+    return _read_call(name, keys[holders[0]], repairs, keys.get("id"))
+
+
+def _read_call(name: str, arguments: Any, repairs: tuple[Repair, ...], call_id: Any) -> RawCall:
+    identifier = call_id if isinstance(call_id, str) else None
+    if arguments is None:
+        arguments = {}
+    if isinstance(arguments, str):
+        reading = read_arguments(arguments)
+        if isinstance(reading, Fault):
+            flaw = Flaw(reading.rule, reading.message)
+            return RawCall(name, None, repairs, flaw, identifier)
+        return RawCall(name, reading.value, (*repairs, *reading.repairs), None, identifier)
+    return RawCall(name, arguments, repairs, None, identifier)
+
+
+def _without_arguments(
+    name: str | None, keys: Mapping[str, Any], repairs: tuple[Repair, ...], marked: bool
+) -> RawCall | None:
+    if name is None:
+        return RawCall(None, flaw=Flaw("envelope", "the call names no tool")) if marked else None
+    if all(key in NAME_KEYS or key in PASSENGER_KEYS for key in keys):
+        return RawCall(name, {}, repairs) if marked else None
+    if not marked:
+        return None
+    return RawCall(
+        name, repairs=repairs, flaw=Flaw("envelope", "the call has no 'arguments' object")
+    )
+
+
+def _ambiguous(keys: Mapping[str, Any]) -> RawCall:
+    listed = ", ".join(sorted(keys)[:6])
+    return RawCall(None, flaw=Flaw("ambiguous", f"the call's keys leave two readings: {listed}"))
+
+
+def _is_schema(arguments: Any) -> bool:
+    """Whether this is a tool's definition repeated, not arguments for it."""
+    if not isinstance(arguments, Mapping) or not arguments:
+        return False
+    if arguments.get("type") == "object" and isinstance(arguments.get("properties"), Mapping):
+        return True
+    return all(
+        isinstance(member, Mapping) and isinstance(member.get("type"), str)
+        for member in arguments.values()
+    )
+
+
+def _with_id(call: RawCall, call_id: str) -> RawCall:
+    return RawCall(call.name, call.arguments, call.repairs, call.flaw, call_id, call.positional)

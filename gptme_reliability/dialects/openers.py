@@ -1,0 +1,128 @@
+"""Where a call may begin in text.
+
+The decoder looks for calls only where this module finds an opener, and the gate shows text
+only up to the first opener it finds: one definition for both, so that text shown early was
+never part of a call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from gptme_reliability.dialects.table import ENVELOPE_KEYS, FUZZY_KEYS, REASONING, WRAPPERS
+from gptme_reliability.distance import within_one_edit
+
+MARKERS: Final = tuple(wrapper.opening for wrapper in WRAPPERS)
+LONGEST_PARTIAL: Final = 256
+"""An opener is decided within this many characters; a longer beginning is none."""
+
+_SPACE: Final = r"\s{0,64}"
+_QUOTE: Final = r"(?:\\?[\"'“”‘’`])?"
+_OBJECT: Final = rf"\{{{{?{_SPACE}{_QUOTE}(?P<key>[A-Za-z_]\w{{0,40}}){_QUOTE}{_SPACE}(?=[:=])"
+_LIST_OF_OBJECTS: Final = (
+    rf"\[{_SPACE}\{{{{?{_SPACE}{_QUOTE}(?P<key2>[A-Za-z_]\w{{0,40}}){_QUOTE}{_SPACE}(?=[:=])"
+)
+_LIST_OF_CALLS: Final = rf"\[{_SPACE}[A-Za-z_][\w.\-]{{0,80}}{_SPACE}\("
+# A host that drops reasoning before it parses sees a line begin behind the closing tag.
+_LINE_START: Final = r"(?:^|(?<=</think>)|(?<=</thinking>))"
+_PREFIX: Final = r"(?:functions?\.|tools?\.|default_api\.)?"
+
+
+@lru_cache(maxsize=64)
+def opener_pattern(names: frozenset[str]) -> re.Pattern[str]:
+    """Compile the pattern of all openers; ``names`` are those a bare Python call may use."""
+    markers = "|".join(re.escape(marker) for marker in MARKERS)
+    reasoning = "|".join(re.escape(tag) for pair in REASONING for tag in pair)
+    parts = [
+        rf"(?P<marker>{markers})",
+        rf"(?P<object>{_OBJECT})",
+        rf"(?P<objects>{_LIST_OF_OBJECTS})",
+        rf"(?P<calls>{_LIST_OF_CALLS})",
+        rf"^(?P<host>@[\w.:\-]{{1,80}}\([^\s()]{{0,80}}\):{_SPACE}(?=\{{))",
+        rf"{_LINE_START}(?P<fence>[ \t]{{0,3}}(?:`{{3,}}|~{{3,}}))",
+        rf"(?P<reasoning>{reasoning})",
+    ]
+    if names:
+        alternatives = "|".join(sorted((re.escape(n) for n in names), key=len, reverse=True))
+        parts.append(rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?:{alternatives})[ \t]?\()")
+    return re.compile("|".join(parts), re.MULTILINE | re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)
+def envelope_key(key: str) -> str | None:
+    """The key of a call's envelope that is meant: itself, or the only one a letter away."""
+    folded = key.lower()
+    if folded in ENVELOPE_KEYS:
+        return folded
+    if len(folded) < 5:
+        return None
+    near = [known for known in FUZZY_KEYS if within_one_edit(folded, known)]
+    return near[0] if len(near) == 1 else None
+
+
+def opens_call(match: re.Match[str]) -> bool:
+    """Whether a match of the opener pattern can really begin a call."""
+    key = match.groupdict().get("key") or match.groupdict().get("key2")
+    return key is None or envelope_key(key) is not None
+
+
+def partial_start(tail: str, names: Iterable[str]) -> int | None:
+    """Where in ``tail`` an opener may have begun that needs more text to be decided.
+
+    ``tail`` is the end of the text so far; its first character is context only.
+    Returns an index into ``tail``, or None.
+    """
+    starts = [
+        index
+        for index in (_partial_marker(tail), _partial_bracket(tail), _partial_line(tail, names))
+        if index is not None
+    ]
+    return min(starts, default=None)
+
+
+_LOWER_MARKERS: Final = tuple(marker.lower() for marker in MARKERS)
+_LONGEST_MARKER: Final = max(map(len, MARKERS))
+
+
+def _partial_marker(tail: str) -> int | None:
+    lowered = tail.lower()
+    for start in range(max(1, len(tail) - _LONGEST_MARKER + 1), len(tail)):
+        if tail[start] in "<[" and any(m.startswith(lowered[start:]) for m in _LOWER_MARKERS):
+            return start
+    return None
+
+
+_OPEN_BRACKET: Final = re.compile(
+    r"(?:"
+    rf"(?:\[{_SPACE})?\{{{{?{_SPACE}\\?[\"'“”‘’`]?(?:[A-Za-z_]\w{{0,40}})?\\?[\"'“”‘’`]?{_SPACE}"
+    rf"|\[{_SPACE}(?:[A-Za-z_][\w.\-]{{0,80}})?{_SPACE}"
+    r")\Z"
+)
+
+
+def _partial_bracket(tail: str) -> int | None:
+    for start, char in enumerate(tail):
+        if start and char in "{[" and _OPEN_BRACKET.match(tail, start):
+            return start
+    return None
+
+
+_LINE_BEGINNING: Final = re.compile(r"(?:\n|</think(?:ing)?>)([ \t]{0,16})([^\n]*)\Z")
+_PREFIXES: Final = ("functions.", "function.", "tools.", "tool.", "default_api.")
+
+
+def _partial_line(tail: str, names: Iterable[str]) -> int | None:
+    match = _LINE_BEGINNING.search(tail)
+    if match is None:
+        return None
+    word = match[2].lower()
+    if not word.strip("`~") or word.startswith("@"):
+        return match.start(1)
+    for prefix in _PREFIXES:
+        if prefix.startswith(word):
+            return match.start(1)
+        word = word.removeprefix(prefix)
+    return match.start(1) if any((n.lower() + " (").startswith(word) for n in names) else None

@@ -1,0 +1,92 @@
+"""Calls as Python: ``name(key=value)``, alone or in a list."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from gptme_reliability.dialects.shapes import Flaw, RawCall
+from gptme_reliability.repair.syntax import Fault, read_value
+from gptme_reliability.types import Repair
+
+_NAME: Final = re.compile(r"\s{0,64}([A-Za-z_][\w.\-]{0,120})\s{0,16}\(")
+_KEYWORD: Final = re.compile(r"\s*([A-Za-z_]\w{0,120})\s*(?:=(?!=))")
+_SEPARATOR: Final = re.compile(r"\s*(,?)\s*")
+MOST_CALLS: Final = 4096
+
+
+def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
+    """Read one call at ``start``; None when no name with a bracket stands there.
+
+    Returns the call and the index behind it; a call that could not be read carries its flaw.
+    """
+    head = _NAME.match(text, start)
+    if head is None:
+        return None
+    name = head[1]
+    keywords: dict[str, Any] = {}
+    positional: list[Any] = []
+    repairs: list[Repair] = []
+    position = head.end()
+    while True:
+        separator = _SEPARATOR.match(text, position)
+        position = separator.end() if separator else position
+        if text.startswith(")", position):
+            position += 1
+            break
+        if position >= len(text):
+            flaw = Flaw("cut_off", "the call ends before its closing bracket")
+            return RawCall(name, flaw=flaw), len(text)
+        if (keywords or positional) and separator and not separator[1]:
+            flaw = Flaw("syntax", "a comma is missing between two arguments")
+            return RawCall(name, flaw=flaw), position
+        key = _KEYWORD.match(text, position)
+        reading = read_value(text, key.end() if key else position, stop=")")
+        if isinstance(reading, Fault):
+            return RawCall(name, flaw=Flaw(reading.rule, reading.message)), reading.end
+        if reading.missing_closers:
+            flaw = Flaw("cut_off", "the call ends before its closing bracket")
+            return RawCall(name, flaw=flaw), len(text)
+        repairs.extend(reading.repairs)
+        position = reading.end
+        if key is None:
+            positional.append(reading.value)
+        elif key[1] in keywords and keywords[key[1]] != reading.value:
+            flaw = Flaw("duplicate_key", f"the argument {key[1]!r} is given twice")
+            return RawCall(name, flaw=flaw), position
+        else:
+            keywords[key[1]] = reading.value
+    return _finished(name, keywords, positional, repairs), position
+
+
+def _finished(
+    name: str, keywords: dict[str, Any], positional: list[Any], repairs: list[Repair]
+) -> RawCall:
+    if len(positional) == 1 and not keywords and isinstance(positional[0], dict):
+        note = Repair("dict_argument", "$", "{…}", "keyword arguments", "inferred")
+        return RawCall(name, positional[0], (*repairs, note))
+    return RawCall(name, keywords, tuple(repairs), positional=tuple(positional))
+
+
+def read_call_list(text: str, start: int) -> tuple[list[RawCall], int, bool] | None:
+    """Read ``[f(…), g(…)]`` at ``start``; None when the first item is no call.
+
+    Returns the calls, the index behind them, and whether the closing bracket was there.
+    """
+    calls: list[RawCall] = []
+    position = start + 1
+    while len(calls) < MOST_CALLS:
+        found = read_call(text, position)
+        if found is None:
+            break
+        call, position = found
+        calls.append(call)
+        if call.flaw is not None:
+            return calls, position, False
+        separator = _SEPARATOR.match(text, position)
+        position = separator.end() if separator else position
+        if text.startswith("]", position):
+            return calls, position + 1, True
+        if not (separator and separator[1]):
+            break
+    return (calls, position, False) if calls else None

@@ -1,0 +1,49 @@
+"""What the decoder finds: attempted calls, and the stretches of text they stand in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gptme_reliability.types import Repair
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why an attempt could not be read: a rule id and one sentence."""
+
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawCall:
+    """One attempted call as it was written, before tools and schemas are looked at.
+
+    ``flaw`` tells why the arguments (or the whole call) could not be read.
+    ``positional`` are the unnamed arguments of a Python call.
+    """
+
+    name: str | None
+    arguments: Any = None
+    repairs: tuple[Repair, ...] = ()
+    flaw: Flaw | None = None
+    id: str | None = None
+    positional: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of text that is, or may be, one or more calls.
+
+    ``marked`` says that a dialect's own marker opened it, ``closed`` that its end stands in
+    the text, ``thinking`` that it stands in reasoning that was never closed.
+    """
+
+    start: int
+    end: int
+    dialect: str
+    calls: tuple[RawCall, ...]
+    marked: bool = False
+    closed: bool = False
+    thinking: bool = False

@@ -1,0 +1,30 @@
+"""The exceptions of this package.
+
+::
+
+    ReliabilityError
+    ├── ConfigError            a config key or value is wrong
+    └── InputError             a file or row given by the user cannot be used
+        └── ToolDefinitionError    a tool definition is no tool definition
+
+Each carries one line that says what is wrong, where, and what to do.
+Nothing a *model* writes raises: that is what verdicts are for.
+"""
+
+from __future__ import annotations
+
+
+class ReliabilityError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(ReliabilityError):
+    """A config key or value is wrong."""
+
+
+class InputError(ReliabilityError):
+    """A file or row given by the user cannot be used."""
+
+
+class ToolDefinitionError(InputError):
+    """A tool definition is no tool definition."""

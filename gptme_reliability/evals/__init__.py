@@ -1,0 +1,1 @@
+"""Scenarios of misbehaving models, and runs of the real gptme against them."""

@@ -1,0 +1,139 @@
+"""Streaming: which text may be shown before the whole answer is known.
+
+The gate holds one rule: text is shown up to the first place where a call may begin, or where
+something begins that the host itself would run.  From there on it is kept until the answer
+ended and was decided.  The same openers serve the decoder, so shown text never was part of a
+call (law 8).  No I/O; each character is looked at a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gptme_reliability.dialects.openers import (
+    LONGEST_PARTIAL,
+    opener_pattern,
+    opens_call,
+    partial_start,
+)
+from gptme_reliability.dialects.table import CALL_FENCES
+
+# gptme's own pattern for a call in text, cut off before the JSON: a line that begins so.
+_HOST_LINE: Final = re.compile(r"^@[^\r\n]+?\([\w\-:.]+\):", re.MULTILINE)
+# A host that drops reasoning before it parses sees a line begin here.
+_REASONING_ENDS: Final = ("</think>", "</thinking>")
+_FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]*)(\n?)")
+
+
+def _nothing_runs(_tag: str) -> bool:
+    return False
+
+
+class Gate:
+    """Tells, piece by piece, how much of an answer may be shown.
+
+    ``names`` are those a bare Python call may begin with (see ``callable_names``);
+    ``runnable_tag`` tells whether the host would run a fence with this tag.
+    """
+
+    def __init__(
+        self, names: Iterable[str] = (), runnable_tag: Callable[[str], bool] = _nothing_runs
+    ) -> None:
+        self._names = frozenset(names)
+        self._pattern = opener_pattern(self._names)
+        self._runnable_tag = runnable_tag
+        # The first character is context: it tells whether a line begins behind it.
+        self._buffer = "\n"
+        self._spaces: list[str] = []
+        self._safe = 0
+        self._held = False
+
+    @property
+    def held(self) -> bool:
+        """Whether something has begun that only the end of the answer can decide."""
+        return self._held
+
+    def feed(self, text: str) -> int:
+        """Add a piece; return how many characters of all pieces so far may be shown.
+
+        The number never shrinks, and what it covers never ends in white space.
+        """
+        if self._held:
+            return self._safe
+        if not text or text.isspace():
+            self._spaces.append(text)
+            return self._safe
+        self._buffer += "".join(self._spaces) + text
+        self._spaces.clear()
+        self._advance(self._clear_until())
+        return self._safe
+
+    def _advance(self, clear: int) -> None:
+        """Show the buffer up to ``clear``, without the white space before it."""
+        end = len(self._buffer[1:clear].rstrip()) + 1
+        if end == 1:
+            return
+        self._safe += end - 1
+        shown = self._buffer[:end]
+        context = "\n" if shown.endswith(_REASONING_ENDS) else shown[-1]
+        self._buffer = context + self._buffer[end:]
+
+    def _clear_until(self) -> int:
+        """The index in the buffer up to which nothing can be a call; may set ``_held``."""
+        host = _HOST_LINE.search(self._buffer, 1)
+        limit = host.start() if host else len(self._buffer)
+        position = 1
+        while (match := self._pattern.search(self._buffer, position)) and match.start() < limit:
+            position = match.end()
+            if match["fence"]:
+                held = self._fence(match.start("fence"))
+                if held is not False:
+                    self._held = bool(held)
+                    return match.start("fence")
+                position = max(position, self._line_end(match.start("fence")))
+            elif not match["reasoning"]:
+                if opens_call(match):
+                    self._held = True
+                    return match.start()
+                position = match.start() + 1
+        if host:
+            self._held = True
+            return limit
+        return self._undecided()
+
+    def _line_end(self, start: int) -> int:
+        newline = self._buffer.find("\n", start)
+        return len(self._buffer) if newline < 0 else newline
+
+    def _fence(self, start: int) -> bool | None:
+        """Whether a fence must be held; None while that cannot be told."""
+        line = _FENCE_LINE.match(self._buffer, start)
+        if line is None or not line[3]:
+            return None if len(self._buffer) - start <= LONGEST_PARTIAL else True
+        tag = line[2].strip()
+        if self._runnable_tag(tag):
+            return True
+        if tag.lower() not in CALL_FENCES:
+            return False
+        content = self._buffer[line.end() : line.end() + LONGEST_PARTIAL]
+        inner = content.lstrip()
+        if not inner:
+            return None if len(content) < LONGEST_PARTIAL else False
+        match = self._pattern.match("\n" + inner, 1)
+        if match and not match["fence"] and opens_call(match):
+            return True
+        partial = partial_start("\n" + inner, self._names)
+        return None if partial == 1 and len(inner) < LONGEST_PARTIAL else False
+
+    def _undecided(self) -> int:
+        """Where an opener may have begun at the end of the buffer, else its end."""
+        line = self._buffer.rfind("\n") + 1
+        if line and self._buffer.startswith("@", line):
+            if len(self._buffer) - line > LONGEST_PARTIAL:
+                self._held = True
+            return line
+        offset = max(0, len(self._buffer) - LONGEST_PARTIAL)
+        partial = partial_start(self._buffer[offset:], self._names)
+        return len(self._buffer) if partial is None else offset + partial

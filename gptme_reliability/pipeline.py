@@ -1,0 +1,212 @@
+"""The page to read first: from what a model wrote to a verdict.
+
+::
+
+    decode    native calls, and dialects over the text outside reasoning
+    validate  no violation → untouched
+    repair    rules in order, each leaves a Repair     resolve  names: one match or none
+    validate  again, the same function                 enforce  policy → Verdict
+
+Pure: no I/O, no clock, no randomness; nothing a model writes raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from gptme_reliability import enforce, feedback
+from gptme_reliability.dialects.decode import after_leaked_tokens, decode
+from gptme_reliability.dialects.placement import place
+from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
+from gptme_reliability.enforce import Judged
+from gptme_reliability.native import read_native
+from gptme_reliability.resolve import callable_names, resembles
+from gptme_reliability.settle import settle
+from gptme_reliability.types import (
+    Accept,
+    ModelFacts,
+    ModelOutput,
+    Policy,
+    RefusedCall,
+    ToolDefinition,
+    Verdict,
+    Violation,
+)
+
+_LONE_FENCE: Final = re.compile(
+    r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n.*?\n\1\s*\Z", re.DOTALL
+)
+_ECHOED_ROLES: Final = ("tool", "user", "function")
+_SHORTEST_ECHO: Final = 12
+
+
+def check(
+    output: ModelOutput,
+    tools: Sequence[ToolDefinition],
+    policy: Policy = Policy(),
+    *,
+    messages: Sequence[Mapping[str, Any]] = (),
+    facts: ModelFacts | None = None,
+) -> Verdict:
+    """Decide what may run of one answer, and what must be asked again.
+
+    ``messages`` is the conversation so far: a call that only repeats what stood in it is not
+    run.  ``facts`` describes the model; nothing in this version depends on it.
+
+    Raises:
+        ToolDefinitionError: the parameters of a tool in question are no JSON schema.
+    """
+    text = output.text or ""
+    if not tools:
+        return Accept(text=text)
+    cut = enforce.was_cut(output.finish_reason)
+    natives = read_native(output.tool_calls)
+    judged = [
+        settle(_cut_native(raw, cut and index == len(natives) - 1), tools, policy, index)
+        for index, raw in enumerate(natives)
+    ]
+    found = _calls_in_text(text, tools, policy, cut, messages, len(judged))
+    judged += _not_repeated(found.judged, judged)
+    if not judged and not found.late:
+        extra = _whole_answer(output, text, tools)
+        return enforce.decide((), text, tools, policy, extra=extra)
+    return enforce.decide(judged, found.text, tools, policy, late=found.late)
+
+
+def _cut_native(raw: RawCall, struck: bool) -> RawCall:
+    """The call at which the output was cut is asked for again, however whole it looks."""
+    if not struck or (raw.flaw is not None and raw.flaw.rule == "cut_off"):
+        return raw
+    return replace(raw, flaw=Flaw("cut_off", "the output was cut off at this call"))
+
+
+def _not_repeated(found: list[Judged], native: list[Judged]) -> list[Judged]:
+    """Calls in the text, without those that the server delivered natively as well."""
+    known = [(j.call.name, j.call.arguments) for j in native if j.call is not None]
+    return [j for j in found if j.call is None or (j.call.name, j.call.arguments) not in known]
+
+
+def _whole_answer(
+    output: ModelOutput, text: str, tools: Sequence[ToolDefinition]
+) -> tuple[Violation, ...]:
+    """Faults of an answer that makes no call: it is empty, or nothing but a fence for a tool."""
+    if not text.strip():
+        what = "only reasoning" if (output.reasoning or "").strip() else "nothing"
+        return (Violation("empty", "$", f"the answer held {what}: no text and no tool call"),)
+    body = text.rpartition("</think>")[2]
+    fence = _LONE_FENCE.match(body)
+    if fence and any(tool.name == fence[2] for tool in tools):
+        name = fence[2]
+        message = f"a code block is not a call of {name}; nothing was run"
+        return (Violation("fence", "$", message, tool=name),)
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    judged: list[Judged]
+    text: str
+    late: tuple[RefusedCall, ...] = ()
+
+
+def _calls_in_text(
+    text: str,
+    tools: Sequence[ToolDefinition],
+    policy: Policy,
+    cut: bool,
+    messages: Sequence[Mapping[str, Any]],
+    first: int,
+) -> _Found:
+    head = text[: policy.max_chars]
+    spans = decode(head, callable_names(tools))
+    if not spans:
+        return _Found([], text)
+    judged: list[Judged] = []
+    late: list[RefusedCall] = []
+    removed: list[tuple[int, int]] = []
+    for span, placement in zip(spans, place(head, spans), strict=True):
+        if placement == "text" or not _is_attempt(span, tools):
+            continue
+        written = head[span.start : span.end]
+        removed.append((span.start, after_leaked_tokens(head, span.end)))
+        if placement == "late":
+            reason = "it follows text that follows another call; ask for it after the results"
+            late += [RefusedCall(raw.name, reason, feedback.shorten(written)) for raw in span.calls]
+            continue
+        flaw = _span_flaw(span, head, cut, messages)
+        for raw in span.calls:
+            marked = replace(raw, flaw=raw.flaw or flaw)
+            item = settle(marked, tools, policy, first + len(judged), span.dialect, written)
+            judged.append(item)
+    return _Found(judged, _without(text, removed), tuple(late))
+
+
+def _is_attempt(span: Span, tools: Sequence[ToolDefinition]) -> bool:
+    """Whether a span that stands like a call tries to call something at all.
+
+    Without a marker, data can look like a call: then it must name a tool, or bring the
+    arguments of one.
+    """
+    if span.marked or span.dialect == "gptme":
+        return True
+    return all(_speaks_of_tools(raw, tools) for raw in span.calls)
+
+
+def _speaks_of_tools(raw: RawCall, tools: Sequence[ToolDefinition]) -> bool:
+    if raw.name is not None:
+        whole = raw.flaw is None and isinstance(raw.arguments, Mapping)
+        return whole or resembles(raw.name, tools)
+    if not isinstance(raw.arguments, Mapping) or not raw.arguments:
+        return False
+    return any(set(raw.arguments) <= set(tool.parameters.get("properties") or ()) for tool in tools)
+
+
+def _span_flaw(
+    span: Span, text: str, cut: bool, messages: Sequence[Mapping[str, Any]]
+) -> Flaw | None:
+    """What speaks against every call of a span, however well it reads."""
+    at_end = after_leaked_tokens(text, span.end) >= len(text)
+    if cut and at_end and not (span.marked and span.closed):
+        return Flaw("cut_off", "the output was cut off at this call")
+    if span.thinking and not span.marked:
+        return Flaw("unfinished_reasoning", "the call stands in reasoning that was never closed")
+    if _echoes(text[span.start : span.end].strip(), messages):
+        return Flaw("echo", "the call only repeats text that stood in the conversation")
+    return None
+
+
+def _echoes(written: str, messages: Sequence[Mapping[str, Any]]) -> bool:
+    if len(written) < _SHORTEST_ECHO:
+        return False
+    return any(
+        written in part
+        for message in messages
+        if message.get("role") in _ECHOED_ROLES
+        for part in _text_parts(message.get("content"))
+    )
+
+
+def _text_parts(content: Any) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        return []
+    texts = (part.get("text") for part in content if isinstance(part, Mapping))
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _without(text: str, removed: Sequence[tuple[int, int]]) -> str:
+    """The text without these stretches and the white space around them."""
+    if not removed:
+        return text
+    kept: list[str] = []
+    position = 0
+    for start, end in removed:
+        kept.append(text[position:start])
+        position = end
+    kept.append(text[position:])
+    head = kept[0].rstrip()
+    return "\n\n".join(part for part in (head, *(p.strip() for p in kept[1:])) if part)

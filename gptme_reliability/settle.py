@@ -1,0 +1,193 @@
+"""One attempted call through the stages: validate, repair, resolve, validate again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gptme_reliability.dialects.shapes import RawCall
+from gptme_reliability.distance import within_one_edit
+from gptme_reliability.enforce import Judged, forbidden
+from gptme_reliability.feedback import shorten
+from gptme_reliability.repair.arguments import coerce, fill, unwrap
+from gptme_reliability.resolve import (
+    near_declared,
+    properties,
+    required,
+    resolve_parameters,
+    resolve_tool,
+)
+from gptme_reliability.types import (
+    Call,
+    Policy,
+    RefusedCall,
+    Repair,
+    ToolDefinition,
+    Violation,
+)
+from gptme_reliability.validate import validate
+
+
+def settle(
+    raw: RawCall,
+    tools: Sequence[ToolDefinition],
+    policy: Policy,
+    index: int,
+    dialect: str | None = None,
+    written: str = "",
+) -> Judged:
+    """Bring one attempted call to a call that may run, or to its violations.
+
+    ``index`` is its position among the attempts, ``written`` how it stood in the text.
+    """
+    attempt = _Attempt(raw, tools, policy, index, dialect, written)
+    return attempt.settle()
+
+
+class _Attempt:
+    def __init__(
+        self,
+        raw: RawCall,
+        tools: Sequence[ToolDefinition],
+        policy: Policy,
+        index: int,
+        dialect: str | None,
+        written: str,
+    ) -> None:
+        self._raw = raw
+        self._tools = tools
+        self._policy = policy
+        self._index = index
+        self._dialect = dialect
+        self._written = written
+        self._repairs: list[Repair] = []
+
+    def settle(self) -> Judged:
+        raw = self._raw
+        self._note(raw.repairs)
+        if raw.name is None:
+            message = raw.flaw.message if raw.flaw else "the call names no tool"
+            rule = raw.flaw.rule if raw.flaw else "missing_name"
+            return self._refuse(None, self._about_names(rule, message))
+        tool = self._tool(raw.name)
+        if tool is None:
+            message = f"there is no tool {shorten(raw.name)!r}"
+            return self._refuse(None, self._about_names("unknown_tool", message, raw.name))
+        if raw.flaw is not None:
+            return self._refuse(tool, [self._violation(raw.flaw.rule, raw.flaw.message, tool)])
+        arguments = self._positional(raw, tool)
+        if arguments is None:
+            message = "arguments must be given by name"
+            return self._refuse(tool, [self._violation("positional", message, tool)])
+        violations = validate(arguments, tool, self._index)
+        if violations and isinstance(arguments, Mapping):
+            arguments = self._repair(arguments, tool)
+            violations = validate(arguments, tool, self._index)
+            violations = [self._explained(violation, tool) for violation in violations]
+        violations += self._against_policy(tool)
+        if violations:
+            return self._refuse(tool, violations)
+        call = Call(tool.name, arguments, raw.id, self._dialect)
+        return Judged(call, repairs=tuple(self._repairs))
+
+    # --- steps ------------------------------------------------------------------------
+
+    def _tool(self, name: str) -> ToolDefinition | None:
+        for tool in self._tools:
+            if tool.name == name:
+                return tool
+        found = resolve_tool(name, self._raw.arguments, self._tools, aliases=self._policy.aliases)
+        if found is None:
+            return None
+        self._note([Repair(found.rule, "$", name, found.name, found.kind)])
+        return next(tool for tool in self._tools if tool.name == found.name)
+
+    def _positional(self, raw: RawCall, tool: ToolDefinition) -> Any:
+        """The arguments with a single unnamed one under the only name it can have."""
+        if not raw.positional:
+            return raw.arguments
+        free = [name for name in required(tool) if name not in raw.arguments]
+        if len(raw.positional) != 1 or len(free) != 1 or raw.arguments:
+            return None
+        self._note([Repair("positional", f"$.{free[0]}", None, free[0], "inferred")])
+        return {free[0]: raw.positional[0]}
+
+    def _repair(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
+        """The repairs that the schema guides, mildest first."""
+        arguments, notes = unwrap(arguments, tool.parameters)
+        self._note(notes)
+        arguments = self._rename(arguments, tool)
+        arguments, notes = coerce(arguments, tool.parameters)
+        self._note(notes)
+        arguments, notes = fill(arguments, tool.parameters)
+        self._note(notes)
+        return self._without_extras(arguments, tool)
+
+    def _rename(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
+        renames = resolve_parameters(arguments, tool)
+        if not self._policy.aliases:
+            renames = {k: r for k, r in renames.items() if r.rule != "parameter_alias"}
+        self._note(
+            Repair(found.rule, f"$.{found.name}", key, found.name, found.kind)
+            for key, found in renames.items()
+        )
+        return {renames[k].name if k in renames else k: v for k, v in arguments.items()}
+
+    def _without_extras(self, arguments: dict[str, Any], tool: ToolDefinition) -> dict[str, Any]:
+        """Drop arguments that mean nothing to the tool, when nothing is missing without them."""
+        if tool.parameters.get("additionalProperties") is not False:
+            return arguments
+        declared = properties(tool)
+        extras = [key for key in arguments if key not in declared]
+        complete = all(name in arguments for name in required(tool))
+        if not extras or not complete or any(near_declared(key, tool) for key in extras):
+            return arguments
+        self._note(
+            Repair("extra_argument", f"$.{k}", arguments[k], None, "inferred") for k in extras
+        )
+        return {key: value for key, value in arguments.items() if key in declared}
+
+    # --- records ----------------------------------------------------------------------
+
+    def _note(self, repairs: Any) -> None:
+        self._repairs.extend(replace(repair, call=self._index) for repair in repairs)
+
+    def _violation(self, rule: str, message: str, tool: ToolDefinition | None) -> Violation:
+        name = tool.name if tool else self._raw.name
+        return Violation(rule, "$", message, tool=name, call=self._index)
+
+    def _about_names(self, rule: str, message: str, written: str | None = None) -> list[Violation]:
+        names = [tool.name for tool in self._tools]
+        near = [n for n in names if written and within_one_edit(n.lower(), written.lower())]
+        if near:
+            message += f"; did you mean {near[0]!r}?"
+        return [Violation(rule, "$", message, None, names, call=self._index)]
+
+    def _explained(self, violation: Violation, tool: ToolDefinition) -> Violation:
+        """An unknown argument that resembles a declared one: say which."""
+        if violation.rule != "unknown_argument":
+            return violation
+        key = violation.path.removeprefix("$.")
+        near = near_declared(key, tool)
+        if near is None:
+            return violation
+        return replace(violation, message=f"{violation.message}; did you mean {near!r}?")
+
+    def _against_policy(self, tool: ToolDefinition) -> list[Violation]:
+        found = [
+            self._violation("policy", f"would need a {r.kind} repair ({r.rule})", tool)
+            for r in forbidden(self._repairs, self._policy)[:1]
+        ]
+        rules = {repair.rule for repair in self._repairs}
+        guessed_twice = "tool_alias" in rules and rules & {"parameter_alias", "parameter_edit"}
+        if guessed_twice and tool.read_only is not True:
+            message = f"both the tool's name and an argument's were guessed; is {tool.name} meant?"
+            found.append(self._violation("alias", message, tool))
+        return found
+
+    def _refuse(self, tool: ToolDefinition | None, violations: Sequence[Violation]) -> Judged:
+        name = tool.name if tool else self._raw.name
+        reason = "; ".join(dict.fromkeys(violation.message for violation in violations))
+        refused = RefusedCall(name, reason, shorten(self._written), self._raw.id)
+        return Judged(None, tuple(violations), refused=refused)

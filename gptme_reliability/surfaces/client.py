@@ -1,0 +1,323 @@
+"""The HTTP client that stands between the host's SDK and the server.
+
+Only chat completions with tools are looked at; every other request goes through untouched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+from gptme_reliability.adapters.openai_request import write_request
+from gptme_reliability.adapters.openai_response import (
+    host_readable,
+    is_completion,
+    read_response,
+    sum_usage,
+    write_response,
+)
+from gptme_reliability.adapters.server_errors import model_fault
+from gptme_reliability.surfaces.asking import Asking, Ending, observe
+from gptme_reliability.surfaces.host import Host
+from gptme_reliability.surfaces.prepare import PendingFeedback, prepare, read_body
+from gptme_reliability.surfaces.relay import Given, Relay, error_event, observed
+from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode, where
+from gptme_reliability.types import ModelOutput, ModelRequest
+
+_LOG = logging.getLogger(__name__)
+
+_MENDING_MAY_HURT: Final = frozenset({400, 422, 500})
+_REWRITTEN: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+_NOT_REPEATED: Final = frozenset({"content-length", "transfer-encoding", "idempotency-key"})
+_IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
+
+
+@lru_cache(maxsize=8)
+def client_class(base: type[Any]) -> type[Any]:
+    """A subclass of an SDK's ``DefaultHttpxClient`` that checks what models answer.
+
+    Constructed with ``(host, provider)`` and the keywords of ``base``.
+    """
+    http = _module_of(base)
+
+    class ReliableClient(base):  # type: ignore[misc]  # the base is the SDK's, known at run time
+        def __init__(self, host: Host, provider: str, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self._reliability_host = host
+            self._reliability_provider = provider
+            self._reliability_pending = PendingFeedback()
+
+        def send(self, request: Any, *, stream: bool = False, **kwargs: Any) -> Any:
+            def plain(outgoing: Any, streamed: bool = stream) -> Any:
+                return super(ReliableClient, self).send(outgoing, stream=streamed, **kwargs)
+
+            body = read_body(request)
+            if body is None:
+                return plain(request)
+            try:
+                task = prepare(
+                    self._reliability_host,
+                    self._reliability_provider,
+                    body,
+                    self._reliability_pending,
+                )
+            except Exception as error:  # law 11: a request we cannot read is not ours
+                _LOG.warning("reliability: request passed through: %s", where(error))
+                return plain(request)
+            if task is None:
+                return plain(request)
+            wire = _Wire(http, self.build_request, plain, request)
+            return _Exchange(wire, task, self._reliability_pending).run()
+
+    return ReliableClient
+
+
+class _Wire:
+    """Sends requests like the host's own one, and builds responses to it."""
+
+    def __init__(
+        self,
+        http: Any,
+        build_request: Callable[..., Any],
+        plain: Callable[..., Any],
+        request: Any,
+    ) -> None:
+        self.http = http
+        self.original = request
+        self.send = plain
+        self._build_request = build_request
+
+    def build(self, request: ModelRequest) -> Any:
+        """A request like the original with another body."""
+        headers = [
+            (name, value)
+            for name, value in self.original.headers.multi_items()
+            if name.lower() not in _NOT_REPEATED
+        ]
+        return self._build_request(
+            self.original.method,
+            self.original.url,
+            headers=headers,
+            content=encode(write_request(request)),
+            extensions=dict(self.original.extensions),
+        )
+
+    def rewritten(self, upstream: Any, content: bytes) -> Any:
+        """A whole response with another body."""
+        headers = self._headers(upstream)
+        headers.append(("content-type", "application/json"))
+        return self.http.Response(200, headers=headers, content=content, request=self.original)
+
+    def streaming(self, upstream: Any, pieces: Iterator[bytes], *, like: bool) -> Any:
+        """A streamed response with another body; ``like`` keeps the upstream's content type."""
+        headers = self._headers(upstream)
+        kind = upstream.headers.get("content-type") if like else None
+        headers.append(("content-type", kind or "text/event-stream"))
+        stream = _byte_stream(self.http)(pieces)
+        return self.http.Response(200, headers=headers, stream=stream, request=self.original)
+
+    def _headers(self, upstream: Any) -> list[tuple[str, str]]:
+        dropped = _REWRITTEN | {"content-type"}
+        return [
+            (name, value)
+            for name, value in upstream.headers.multi_items()
+            if name.lower() not in dropped
+        ]
+
+
+class _Exchange:
+    """One task on one wire."""
+
+    def __init__(self, wire: _Wire, task: Task, pending: PendingFeedback) -> None:
+        self._wire = wire
+        self._task = task
+        self._pending = pending
+
+    def run(self) -> Any:
+        """The response for the host."""
+        response = self._send_first()
+        try:
+            if self._task.settings.mode == "observe":
+                return self._observe(response)
+            return self._stream(response) if self._task.streamed else self._whole(response)
+        except self._wire.http.HTTPError:
+            raise  # the connection's fault, not ours
+        except Exception as error:  # law 11: what the server said, as it said it
+            self._task.report(None, error=error)
+            return response
+
+    def _send_first(self) -> Any:
+        """The host's own request, or the one with the mended conversation.
+
+        A server that refuses the mended one is asked with the original: mending must never
+        make anything worse.
+        """
+        send, streamed = self._wire.send, self._task.streamed
+        mended = self._mended()
+        if mended is None:
+            return send(self._wire.original, streamed)
+        response = send(mended, streamed)
+        refused = response.status_code in _MENDING_MAY_HURT
+        if refused and model_fault(response.status_code, response.read()) is None:
+            return send(self._wire.original, streamed)
+        return response
+
+    def _mended(self) -> Any:
+        if not self._task.repairs:
+            return None
+        try:
+            return self._wire.build(self._task.request)
+        except Exception as error:  # law 11: the host's own request instead
+            _LOG.warning("reliability: conversation not mended: %s", where(error))
+            return None
+
+    def _observe(self, response: Any) -> Any:
+        task = self._task
+        if task.streamed and response.status_code < 400:
+            return self._wire.streaming(response, observed(task, response), like=True)
+        found = _read_answer(response)
+        if found is not None:
+            task.report(observe(task.settings, task.request, found.output))
+        return response
+
+    def _whole(self, response: Any) -> Any:
+        found = _read_answer(response)
+        if found is None:
+            self._task.report_mended()
+            return response
+        answers = [found]
+        asking = Asking(self._task.host, self._task.settings, self._task.request, streamed=False)
+        step = asking.answer(found.output)
+        while isinstance(step, ModelRequest):
+            again = self._ask_whole(step)
+            if isinstance(again, _Answer):
+                answers.append(again)
+                step = asking.answer(again.output)
+                continue
+            ending = asking.give_up(f"asking again failed: {_name(again)}")
+            if ending is None:
+                return self._failed(again)
+            step = ending
+        body = answers[step.attempt].body
+        result = response
+        if not (step.untouched and body is not None and host_readable(body)):
+            usage = sum_usage((answer.body or {}).get("usage") for answer in answers)
+            written = _write(self._task, body or found.body, step, usage)
+            result = self._wire.rewritten(response, encode(written))
+        self._pending.remember(step)
+        self._task.report(step.outcome, step.repairs)
+        return result
+
+    def _ask_whole(self, request: ModelRequest) -> Any:
+        """A further answer; failing that, the response or the exception there was instead."""
+        try:
+            response = self._wire.send(self._wire.build(request), False)
+        except self._wire.http.HTTPError as error:
+            return error
+        return _read_answer(response) or response
+
+    def _failed(self, failure: Any) -> Any:
+        """No answer exists, so that the host handles the failure as if it were the first."""
+        self._task.report_mended()
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    def _stream(self, response: Any) -> Any:
+        relay = Relay(
+            self._task,
+            lambda request: self._wire.send(self._wire.build(request), True),
+            self._wire.http.HTTPError,
+            self._pending.remember,
+        )
+        kind = response.headers.get("content-type", "")
+        if response.status_code < 400 and "json" not in kind:
+            return self._wire.streaming(response, relay.run(response), like=True)
+        response.read()
+        found = _read_answer(response)
+        if found is None:
+            self._task.report_mended()
+            return response
+        body = found.body or {}
+        template: dict[str, Any] = {key: body[key] for key in _IDENTITY if key in body}
+        raw = response.content if found.body else error_event(response.content)
+        given = Given(found.output, raw, template, body.get("usage"))
+        return self._wire.streaming(response, relay.run_given(given), like=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a model wrote and the completion it came in, None if it came as an error."""
+
+    output: ModelOutput
+    body: dict[str, Any] | None
+
+
+def _read_answer(response: Any) -> _Answer | None:
+    """The model's answer in a response; None when there is none."""
+    content = response.read()
+    if len(content) > MOST_BYTES:
+        return None
+    if response.status_code >= 400:
+        fault = model_fault(response.status_code, content)
+        return None if fault is None else _Answer(fault, None)
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return _Answer(read_response(body), body) if is_completion(body) else None
+
+
+def _name(failure: Any) -> str:
+    """A failure in a word, without what it says."""
+    if isinstance(failure, Exception):
+        return type(failure).__name__
+    return f"HTTP {failure.status_code}"
+
+
+def _write(
+    task: Task, body: Mapping[str, Any] | None, ending: Ending, usage: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if body is None:
+        body = {
+            "id": "chatcmpl-reliability",
+            "object": "chat.completion",
+            "created": 0,
+            "model": task.request.model or "",
+        }
+    verdict = replace(ending.outcome.verdict, calls=ending.calls)
+    return write_response(body, verdict, ending.text, ending.reasoning, usage)
+
+
+def _module_of(base: type[Any]) -> Any:
+    """The HTTP library that a client class belongs to."""
+    for ancestor in base.__mro__:
+        root = ancestor.__module__.partition(".")[0]
+        if ancestor.__name__ == "Client" and root.startswith("httpx"):
+            return importlib.import_module(root)
+    raise TypeError(f"{base.__name__} is no httpx client class")
+
+
+@lru_cache(maxsize=8)
+def _byte_stream(http: Any) -> type[Any]:
+    """The class of streams that pass on an iterator's bytes and close it."""
+
+    class Pieces(http.SyncByteStream):  # type: ignore[misc]  # known at run time only
+        def __init__(self, pieces: Iterator[bytes]) -> None:
+            self._pieces = pieces
+
+        def __iter__(self) -> Iterator[bytes]:
+            return self._pieces
+
+        def close(self) -> None:
+            # A generator closes what it reads from; nothing to do for another iterator.
+            close = getattr(self._pieces, "close", None)
+            if close is not None:
+                close()
+
+    return Pieces

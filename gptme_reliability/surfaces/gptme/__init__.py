@@ -1,0 +1,1 @@
+"""The plugin for gptme: the only code here that imports gptme."""

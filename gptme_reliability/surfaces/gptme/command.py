@@ -1,0 +1,81 @@
+"""``/reliability``: what is on, for which model, since when it matters, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from gptme_reliability.errors import ConfigError
+from gptme_reliability.surfaces.gptme import config as settings
+from gptme_reliability.surfaces.gptme import registry, trace
+from gptme_reliability.surfaces.gptme.host import conversation
+from gptme_reliability.surfaces.gptme.ledger import ledger
+from gptme_reliability.surfaces.gptme.notices import printable
+
+_WIDTH: Final = 14
+
+
+def run(context: Any) -> Iterator[Any]:
+    """Print the state; yields no messages, so the conversation stays as it is."""
+    context.manager.undo(1, quiet=True)
+    context.manager.write()
+    for line in describe():
+        print(printable(line))
+    yield from ()
+
+
+def describe() -> Iterator[str]:
+    """The lines that ``/reliability`` prints."""
+    from gptme.config import get_config
+    from gptme.llm.models import get_default_model
+
+    config = get_config()
+    model = get_default_model()
+    name = model.full if model else ""
+    yield _row("model", name or "none chosen yet")
+    try:
+        loaded = settings.load(config, name)
+    except ConfigError as error:
+        yield _row("state", "off, the config is wrong")
+        yield _row("", str(error))
+    else:
+        yield from _settings(loaded)
+    for layer, file in settings.files(config).items():
+        yield _row(f"{layer} config", file)
+    check = registry.self_check()
+    yield _row("clients", ("ok: " if check.ok else "PROBLEM: ") + check.summary)
+    for provider, state in check.clients.items():
+        yield _row("", f"{provider}: {state}")
+    yield from _history()
+    yield _row("trace", str(trace.path()))
+
+
+def _settings(loaded: settings.ModelConfig) -> Iterator[str]:
+    values = loaded.values
+    if not values["enabled"]:
+        yield _row("state", "off for this model; set enabled = true under [plugin.reliability]")
+    elif values["mode"] == "observe":
+        yield _row("state", "observing: verdicts are recorded, answers stay as they are")
+    else:
+        yield _row("state", "on")
+    for key, value in values.items():
+        if settings.KEYS[key].built:
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value).lower()
+            source = loaded.sources.get(key, "default")
+            yield _row("", f"{key} = {shown}  ({source})")
+    for key in loaded.inactive:
+        yield _row("not in effect", f"{key}: not built in this version ({loaded.sources[key]})")
+    for complaint in loaded.complaints:
+        yield _row("ignored", complaint)
+
+
+def _history() -> Iterator[str]:
+    account = ledger.account(conversation())
+    counts = [f"{count} {what}" for what, count in account.counts.items() if count]
+    yield _row("so far", ", ".join(counts) or "no answer checked in this conversation")
+    for when, line in account.events:
+        yield _row(when, line)
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label:{_WIDTH}} {text}"

@@ -1,0 +1,172 @@
+"""gptme as the host of the checking client: its settings, its parser, its terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from gptme_reliability.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gptme_reliability.surfaces.gptme.config import ModelConfig
+    from gptme_reliability.surfaces.host import Report, Settings
+    from gptme_reliability.types import Call, Repair, Retry
+
+logger = logging.getLogger(__name__)
+
+# gptme cannot read a call back from its log whose id holds anything else.
+_CALL_ID: Final = re.compile(r"[\w\-:.]+")
+_BREAK: Final = "BREAK_ON_TOOLUSE"
+
+
+class GptmeHost:
+    """The ``Host`` of gptme's clients; one serves all providers, threads and conversations."""
+
+    def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
+        """What the user set for the model of this request; None when the plugin is off."""
+        from gptme_reliability.surfaces.gptme import notices
+
+        loaded = _loaded(f"{provider}/{body.get('model')}")
+        if loaded is None or not loaded.values["enabled"]:
+            return None
+        for complaint in loaded.complaints:
+            notices.say_once(complaint)
+        return loaded.settings()
+
+    def defuse(
+        self, reasoning: str | None, text: str, calls: Sequence[Call], *, streamed: bool
+    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+        """Make inert what gptme would run beside ``calls``; see the module ``defuse``."""
+        from gptme_reliability.surfaces.gptme import notices
+        from gptme_reliability.surfaces.gptme.defuse import defuse
+
+        # The answer is about to be shown where the status stands.
+        notices.clear_status()
+        return defuse(
+            reasoning, text, calls, streamed=streamed, strict=streamed and _parses_while_streaming()
+        )
+
+    def runnable_tag(self, tag: str) -> bool:
+        """Whether gptme would run a fence with this tag."""
+        from gptme_reliability.surfaces.gptme.defuse import runnable_tag
+
+        return runnable_tag(tag)
+
+    def usable_id(self, call_id: str) -> bool:
+        """Whether gptme can read a call with this id back from its log."""
+        return _CALL_ID.fullmatch(call_id) is not None
+
+    def asking_again(self, attempt: int, retries: int, verdict: Retry) -> None:
+        """Show that a re-ask runs."""
+        from gptme_reliability.surfaces.gptme import notices
+
+        notices.show_status(notices.asking(attempt, retries, verdict))
+
+    def done(self, report: Report) -> None:
+        """Tell, count and trace what was done; never raises."""
+        try:
+            _account(report)
+        # The answer is on its way to the user; nothing about bookkeeping may stop it.
+        except Exception:
+            logger.warning("reliability: a decision could not be recorded", exc_info=True)
+
+
+host: Final = GptmeHost()
+
+
+def _account(report: Report) -> None:
+    from gptme_reliability.surfaces.gptme import notices, trace
+    from gptme_reliability.surfaces.gptme.ledger import ledger
+
+    notices.clear_status()
+    loaded = _loaded(report.settings.model)
+    where = conversation()
+    ledger.note(where, report)
+    line = notices.summary(report)
+    if line and (loaded is None or loaded.values["notice"]):
+        notices.say(line, after_stream=report.streamed)
+    level = loaded.values["trace"] if loaded else "on"
+    if level != "off":
+        try:
+            trace.append(trace.record(report, where, full=level == "full"))
+        except OSError as error:
+            notices.say_once(f"the trace {trace.path()} cannot be written: {error.strerror}")
+
+
+def conversation() -> str:
+    """The directory of the current conversation's log, or ``process`` where there is none."""
+    from gptme.logmanager import LogManager
+
+    log = LogManager.get_current_log()
+    return "process" if log is None else str(log.logdir)
+
+
+def _loaded(model: str) -> ModelConfig | None:
+    """The settings for a model; None, and one line to the user, when they are wrong."""
+    from gptme.config import get_config
+
+    from gptme_reliability.surfaces.gptme import config, notices
+
+    try:
+        return config.load(get_config(), model)
+    except ConfigError as error:
+        notices.say_once(f"{error} (the plugin is off until this is mended)")
+        return None
+
+
+class _Ours(str):
+    """A setting of gptme that this plugin made, as opposed to the user."""
+
+
+def let_all_calls_run(model: str | None) -> None:
+    """Keep gptme from dropping all calls but the first of a streamed answer.
+
+    For models that it does not know to make several calls, gptme stops reading at the first
+    one.  The answers of enabled models arrive complete and checked, so it may read on; what the
+    user set about this stands.
+    """
+    from gptme.config import get_config
+    from gptme.tools import get_tool_format
+
+    config = get_config()
+    wanted = get_tool_format() == "tool" and _enabled(model)
+    overrides = getattr(config, "env_overrides", None)
+    # gptme before 0.35 has no settings that hold for one session only.
+    where = os.environ if overrides is None else overrides
+    key = f"GPTME_{_BREAK}" if overrides is None else _BREAK
+    if wanted and not config.get_env(f"GPTME_{_BREAK}"):
+        where[key] = _Ours("0")
+        if overrides is None:
+            _in_environment.add(key)
+    elif not wanted and (key in _in_environment or isinstance(where.get(key), _Ours)):
+        where.pop(key, None)
+        _in_environment.discard(key)
+
+
+_in_environment: set[str] = set()
+
+
+def _enabled(model: str | None) -> bool:
+    from gptme.llm.models import get_default_model
+
+    if model is None:
+        default = get_default_model()
+        model = default.full if default else ""
+    loaded = _loaded(model)
+    return loaded is not None and loaded.values["enabled"] and loaded.values["mode"] == "on"
+
+
+def _parses_while_streaming() -> bool:
+    """Whether gptme may stop an answer at a call before it has seen all of it."""
+    from gptme import hooks
+    from gptme.config import get_config
+
+    config = get_config()
+    serving = getattr(hooks, "current_conversation_id", None)
+    if serving is not None and serving.get() is not None:
+        # The server reads native answers to their end since 0.35.
+        return not hasattr(config, "env_overrides")
+    return config.get_env_bool(f"GPTME_{_BREAK}") is not False

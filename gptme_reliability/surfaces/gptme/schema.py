@@ -1,0 +1,110 @@
+"""The schema of ``[plugin.reliability]``, and one clear line for what does not fit it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gptme_reliability.errors import ConfigError
+
+SECTION: Final = "plugin.reliability"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class PolicySection(Strict):
+    allow: list[Literal["lossless", "inferred", "lossy"]] | None = None
+    partial: Literal["stand", "hold"] | None = None
+    aliases: bool | None = None
+
+
+class CommonSection(Strict):
+    enabled: bool | None = None
+    mode: Literal["on", "observe"] | None = None
+    retries: int | None = Field(default=None, ge=0, le=10)
+    policy: PolicySection | None = None
+    trace: Literal["off", "on", "full"] | None = None
+    notice: bool | None = None
+    contracts: bool | str | None = None
+    unknown: str | None = None
+    respond: bool | str | None = None
+    force: bool | str | None = None
+    echo_guard: bool | None = None
+
+
+class ModelSection(CommonSection):
+    family: str | None = None
+    size_b: float | None = Field(default=None, gt=0, strict=False)
+    quant: str | None = None
+    native_tools: bool | None = None
+    tool_choice: bool | None = None
+    response_format: bool | None = None
+
+
+class Section(CommonSection):
+    lessons: bool | None = None
+    models: dict[str, ModelSection] = Field(default_factory=dict)
+
+
+FACT_KEYS: Final = frozenset(ModelSection.model_fields) - frozenset(CommonSection.model_fields)
+"""Keys of a model's section that describe the model instead of setting something."""
+
+
+def checked(raw: Any, where: str) -> Section:
+    try:
+        return Section.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, where)) from None
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    """One line on the first fault: where it stands, what is wrong, what is near."""
+    fault = error.errors()[0]
+    # pydantic appends the tried member of a union; those are no keys.
+    path = [str(part) for part in fault["loc"] if part not in ("bool", "str", "int", "float")]
+    if not path:
+        return f"{where}: [{SECTION}] must be a table"
+    *parents, name = path
+    in_model = len(parents) > 1 and parents[0] == "models"
+    section = f'{SECTION}.models."{parents[1]}"' if in_model else SECTION
+    inner = parents[2:] if in_model else parents
+    key = ".".join([*inner, name])
+    place = f"{where}: [{section}]"
+    if fault["type"] == "extra_forbidden":
+        known = _known_keys(inner, in_model=in_model)
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        return f"{place} has an unknown key {key!r}; {hint}"
+    allowed = _literals(key)
+    if fault["type"] == "literal_error" and allowed:
+        written = fault.get("input")
+        near = difflib.get_close_matches(str(written).lower(), allowed, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        choices = " or ".join(repr(choice) for choice in allowed)
+        return f"{place} {key} = {shown(written)} must be {choices}{hint}"
+    problem = fault["msg"].removeprefix("Input should be ")
+    return f"{place} {key} = {shown(fault.get('input'))} should be {problem}"
+
+
+def _known_keys(inner: list[str], *, in_model: bool) -> list[str]:
+    if inner:
+        return list(PolicySection.model_fields)
+    return list((ModelSection if in_model else Section).model_fields)
+
+
+def _literals(key: str) -> tuple[str, ...]:
+    name = key.split(".")
+    if name[0] == "policy":
+        return {"allow": ("lossless", "inferred", "lossy"), "partial": ("stand", "hold")}.get(
+            name[1] if len(name) > 1 else "", ()
+        )
+    return {"mode": ("on", "observe"), "trace": ("off", "on", "full")}.get(name[0], ())
+
+
+def shown(value: Any) -> str:
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 60 else text[:57] + "..."

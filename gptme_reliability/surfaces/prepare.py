@@ -1,0 +1,97 @@
+"""Which requests are worked on, and what is done to them before they are sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from gptme_reliability.adapters.openai_history import add_pending, mend_history
+from gptme_reliability.adapters.openai_request import read_request
+from gptme_reliability.surfaces.asking import Ending
+from gptme_reliability.surfaces.host import Host, Settings
+from gptme_reliability.surfaces.task import Task
+from gptme_reliability.types import ModelRequest
+
+_MOST_PENDING: Final = 256
+_PATH: Final = "/chat/completions"
+
+
+class PendingFeedback:
+    """Feedback on refused calls, remembered under the ids of the calls that stood beside them.
+
+    The oldest is forgotten first.  Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def remember(self, ending: Ending) -> None:
+        """Keep what an outcome wants to be said later, if anything."""
+        text = ending.outcome.pending
+        if text is None:
+            return
+        with self._lock:
+            for call in ending.calls:
+                if call.id:
+                    self._texts[call.id] = text
+                    self._texts.move_to_end(call.id)
+            while len(self._texts) > _MOST_PENDING:
+                self._texts.popitem(last=False)
+
+    def texts(self) -> dict[str, str]:
+        """All of it, by call id."""
+        with self._lock:
+            return dict(self._texts)
+
+
+def read_body(request: Any) -> dict[str, Any] | None:
+    """The body of a request that offers tools and wants one answer, else None."""
+    if request.method != "POST" or not request.url.path.rstrip("/").endswith(_PATH):
+        return None
+    try:
+        # A body that is still a stream can be read once only, so that it is not ours to read.
+        body = json.loads(request.content)
+    except (ValueError, RuntimeError, RecursionError):
+        return None
+    if not isinstance(body, dict) or not body.get("tools") or body.get("n") not in (None, 1):
+        return None
+    return body
+
+
+def prepare(
+    host: Host, provider: str, body: Mapping[str, Any], pending: PendingFeedback
+) -> Task | None:
+    """The task that a request is, its conversation mended; None to leave it alone."""
+    settings = host.settings(provider, body)
+    if settings is None:
+        return None
+    streamed = body.get("stream") is True
+    try:
+        return _task(host, settings, body, streamed, pending)
+    except Exception as error:  # law 11: a request that breaks us goes out as it came
+        empty = ModelRequest(messages=())
+        Task(host, settings, empty, (), streamed).report(None, error=error)
+        return None
+
+
+def _task(
+    host: Host,
+    settings: Settings,
+    body: Mapping[str, Any],
+    streamed: bool,
+    pending: PendingFeedback,
+) -> Task:
+    request = read_request(body)
+    if settings.mode == "observe":
+        return Task(host, settings, request, (), streamed)
+    messages, added = add_pending(request.messages, pending.texts())
+    messages, mended = mend_history(messages)
+    repairs = (*added, *mended)
+    if repairs:
+        request = replace(request, messages=tuple(messages))
+    return Task(host, settings, request, repairs, streamed)

@@ -1,0 +1,72 @@
+"""One request of the host that this layer works on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+from gptme_reliability.exchange import Outcome
+from gptme_reliability.surfaces.host import Host, Report, Settings
+from gptme_reliability.types import ModelRequest, Repair
+
+_LOG = logging.getLogger(__name__)
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of an answer that are read or held; a larger one is passed on as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A request, what holds for it, and what was mended in its conversation."""
+
+    host: Host
+    settings: Settings
+    request: ModelRequest
+    repairs: tuple[Repair, ...]
+    streamed: bool
+
+    def report(
+        self,
+        outcome: Outcome | None,
+        repairs: Sequence[Repair] = (),
+        error: BaseException | None = None,
+    ) -> None:
+        """Tell the host how it went; a host that fails at this changes nothing."""
+        report = Report(
+            settings=self.settings,
+            outcome=outcome,
+            repairs=(*self.repairs, *repairs),
+            streamed=self.streamed,
+            error=None if error is None else where(error),
+        )
+        try:
+            self.host.done(report)
+        except Exception as broken:  # a notice must never cost the user an answer
+            _LOG.warning("reliability: the report failed: %s", where(broken))
+
+    def report_mended(self) -> None:
+        """Report a request without a verdict, if its conversation was changed."""
+        if self.repairs:
+            self.report(None)
+
+
+def where(error: BaseException) -> str:
+    """The type of an exception and the place it came from, without its message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    name = type(error).__name__
+    if not frames:
+        return name
+    return f"{name} in {PurePath(frames[-1].filename).name}, line {frames[-1].lineno}"
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """JSON bytes of a body; lone surrogates, which UTF-8 cannot hold, are escaped."""
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(body, separators=(",", ":")).encode()

@@ -1,0 +1,233 @@
+"""The values that cross module boundaries.
+
+Everything here is frozen and compares by content; behaviour lives in functions.
+This module imports nothing of ours, so that every other module may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from gptme_reliability.errors import ToolDefinitionError
+
+RepairKind: TypeAlias = Literal["lossless", "inferred", "lossy", "presentation"]
+"""What a change does to the meaning.
+
+``lossless``: same meaning, other spelling.
+``inferred``: the schema and the text leave exactly one reading.
+``lossy``: something was guessed or left out; never runs by default.
+``presentation``: text was made inert for the host, its meaning unchanged.
+"""
+
+Partial: TypeAlias = Literal["stand", "hold"]
+"""``stand``: good calls run now, the rest is asked for afterwards; ``hold``: all or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDefinition:
+    """A tool on offer: its name, what it is for, and the JSON schema of its arguments.
+
+    ``read_only`` is True for a tool that changes nothing, False for one that writes or
+    runs, None when nobody said.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+    description: str = ""
+    read_only: bool | None = None
+
+    @classmethod
+    def from_openai(cls, tool: Mapping[str, Any]) -> ToolDefinition:
+        """Read one entry of an OpenAI ``tools`` list; the bare ``function`` object is fine too.
+
+        Raises:
+            ToolDefinitionError: the entry has no usable name, or its parameters are no schema.
+        """
+        if not isinstance(tool, Mapping):
+            raise ToolDefinitionError(f"a tool must be an object, not {type(tool).__name__}")
+        function = tool.get("function", tool)
+        if not isinstance(function, Mapping):
+            raise ToolDefinitionError("a tool's 'function' must be an object")
+        name = function.get("name")
+        if not isinstance(name, str) or not name:
+            raise ToolDefinitionError("a tool needs a 'name' that is a non-empty string")
+        parameters = function.get("parameters")
+        if parameters is None:
+            parameters = {"type": "object", "properties": {}}
+        if not isinstance(parameters, Mapping):
+            raise ToolDefinitionError(f"tool {name!r}: 'parameters' must be a JSON schema object")
+        description = function.get("description")
+        return cls(
+            name=name,
+            parameters=parameters,
+            description=description if isinstance(description, str) else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """What a model wrote, as the server delivered it.
+
+    ``tool_calls`` holds OpenAI-shaped call objects exactly as received, however broken:
+    ``{"id": …, "type": "function", "function": {"name": …, "arguments": …}}``.
+    ``finish_reason`` is the server's word; None and unknown words count as unknown.
+    """
+
+    text: str | None = None
+    tool_calls: Sequence[Any] = ()
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that may run: an offered tool, arguments that satisfy its schema.
+
+    ``dialect`` is None for a native call, else the id of the dialect it was written in.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str | None = None
+    dialect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One change: the rule that made it, where, and what stood there before and after.
+
+    ``path`` is a JSONPath such as ``$.lines[0]``; ``call`` is the position of the call among
+    the attempted ones, None when the change is not about one call.
+    """
+
+    rule: str
+    path: str
+    before: Any
+    after: Any
+    kind: RepairKind
+    call: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One fault that was not repaired.
+
+    ``rule`` is a short id (``unknown_tool``, ``missing``, ``type``, ``cut_off`` …);
+    ``message`` says the fault in one sentence; ``written`` is what the model wrote there;
+    ``allowed`` what would have been right. ``tool`` is the name as far as it is known.
+    """
+
+    rule: str
+    path: str
+    message: str
+    written: Any = None
+    allowed: Any = None
+    tool: str | None = None
+    call: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """An attempted call that does not run, the reason, and how it was written (shortened).
+
+    ``id`` is the native call id when there was a usable one.
+    """
+
+    name: str | None
+    reason: str
+    written: str = ""
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The answer may go to the host: these calls run, this is its text."""
+
+    calls: tuple[Call, ...] = ()
+    text: str = ""
+    repairs: tuple[Repair, ...] = ()
+    refused: tuple[RefusedCall, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the host must get something else than the bytes the model wrote."""
+        return bool(self.repairs or self.refused or any(c.dialect is not None for c in self.calls))
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The model should be asked again; ``calls`` are those that stand whatever happens next."""
+
+    feedback: str
+    violations: tuple[Violation, ...]
+    calls: tuple[Call, ...] = ()
+    text: str = ""
+    repairs: tuple[Repair, ...] = ()
+    refused: tuple[RefusedCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Nothing more can be done: ``reason`` says why, ``calls`` are those that stand."""
+
+    reason: str
+    violations: tuple[Violation, ...]
+    calls: tuple[Call, ...] = ()
+    text: str = ""
+    repairs: tuple[Repair, ...] = ()
+    refused: tuple[RefusedCall, ...] = ()
+
+
+Verdict: TypeAlias = Accept | Retry | Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user allows.
+
+    ``allow`` names the classes of repairs that may run; ``presentation`` always may.
+    ``retries`` is the number of re-asks per exchange.
+    ``max_calls`` caps the calls of one answer, ``max_chars`` the characters of it that are
+    read for calls; what exceeds them is refused, visibly.
+    """
+
+    allow: frozenset[RepairKind] = frozenset({"lossless", "inferred"})
+    partial: Partial = "stand"
+    retries: int = 2
+    aliases: bool = True
+    max_calls: int = 64
+    max_chars: int = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model; None means unknown.
+
+    ``size_b`` is in billions of parameters.
+    """
+
+    family: str | None = None
+    size_b: float | None = None
+    quant: str | None = None
+    mode: str | None = None
+    native_tools: bool | None = None
+    tool_choice: bool | None = None
+    response_format: bool | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A request for a model, independent of the wire.
+
+    ``messages`` are OpenAI chat messages; ``params`` is the rest of the request's body,
+    untouched.
+    """
+
+    messages: tuple[Mapping[str, Any], ...]
+    tools: tuple[ToolDefinition, ...] = ()
+    model: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)

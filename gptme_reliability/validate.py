@@ -1,0 +1,237 @@
+"""A call held against its tool's definition: every violation with its path; decides nothing.
+
+Plain schemas are checked here, which is all that most tools need; ``jsonschema`` decides
+whatever this check cannot show to be valid, and is loaded only then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from gptme_reliability.errors import ToolDefinitionError
+from gptme_reliability.types import ToolDefinition, Violation
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+_MOST_VIOLATIONS: Final = 20
+_DEEPEST: Final = 64
+_PLAIN_KEYWORDS: Final = frozenset(
+    {"type", "properties", "required", "additionalProperties", "items", "enum", "const"}
+)
+_ANNOTATIONS: Final = frozenset(
+    {"description", "title", "default", "examples", "$schema", "$id", "$comment", "deprecated"}
+)
+
+
+def validate(arguments: Any, tool: ToolDefinition, call: int | None = None) -> list[Violation]:
+    """All violations of the tool's schema by these arguments; empty when they may run.
+
+    Raises:
+        ToolDefinitionError: the tool's ``parameters`` are no valid JSON schema.
+    """
+    if not isinstance(arguments, Mapping):
+        return [
+            Violation(
+                "not_an_object",
+                "$",
+                f"the arguments must be a JSON object, not {kind_of(arguments)}",
+                arguments,
+                "object",
+                tool.name,
+                call,
+            )
+        ]
+    schema = tool.parameters
+    if _plainly_valid(arguments, schema, _DEEPEST):
+        return []
+    errors = _validator(tool).iter_errors(arguments)
+    found: list[Violation] = []
+    try:
+        for error in errors:
+            found.extend(_violations(error, tool.name, call))
+            if len(found) >= _MOST_VIOLATIONS:
+                break
+    except RecursionError:
+        return [_unreadable(tool, call, "the arguments are nested too deeply")]
+    return found
+
+
+def _unreadable(tool: ToolDefinition, call: int | None, message: str) -> Violation:
+    return Violation("too_deep", "$", message, None, None, tool.name, call)
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words for a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int):
+        return "an integer"
+    if isinstance(value, float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an object" if isinstance(value, Mapping) else "an array"
+
+
+def _plainly_valid(value: Any, schema: Any, depth: int) -> bool:
+    """Whether the value is certainly valid; False means only that this check cannot tell."""
+    if schema is True:
+        return True
+    if not isinstance(schema, Mapping) or depth <= 0:
+        return False
+    for keyword in schema:
+        if keyword not in _PLAIN_KEYWORDS and keyword not in _ANNOTATIONS:
+            return False
+    if "const" in schema or not _plain_type(value, schema.get("type")):
+        return False
+    enum = schema.get("enum")
+    if enum is not None and not (
+        isinstance(value, str) and isinstance(enum, list) and value in enum
+    ):
+        return False
+    if isinstance(value, Mapping):
+        return _plain_object(value, schema, depth)
+    if isinstance(value, list) and "items" in schema:
+        return all(_plainly_valid(item, schema["items"], depth - 1) for item in value)
+    return True
+
+
+def _plain_object(value: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> bool:
+    properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    if not isinstance(properties, Mapping) or not isinstance(required, list):
+        return False
+    if any(name not in value for name in required):
+        return False
+    extras = schema.get("additionalProperties", True)
+    for name, member in value.items():
+        if name in properties:
+            if not _plainly_valid(member, properties[name], depth - 1):
+                return False
+        elif extras is not True:
+            return False
+    return True
+
+
+def _plain_type(value: Any, wanted: Any) -> bool:
+    if wanted is None:
+        return True
+    if wanted == "string":
+        return isinstance(value, str)
+    if wanted == "object":
+        return isinstance(value, Mapping)
+    if wanted == "array":
+        return isinstance(value, list)
+    if wanted == "boolean":
+        return isinstance(value, bool)
+    if wanted == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return wanted == "number" and isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _validator(tool: ToolDefinition) -> Validator:
+    try:
+        text = json.dumps(tool.parameters, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ToolDefinitionError(
+            f"tool {tool.name!r}: 'parameters' are no JSON: {error}"
+        ) from None
+    return _compiled(text, tool.name)
+
+
+@lru_cache(maxsize=512)
+def _compiled(text: str, name: str) -> Validator:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    schema = json.loads(text)
+    cls = validator_for(schema)
+    try:
+        cls.check_schema(schema)
+    except SchemaError as error:
+        where = "".join(f"[{part!r}]" for part in error.absolute_path)
+        raise ToolDefinitionError(
+            f"tool {name!r}: 'parameters'{where} is no valid JSON schema: {error.message}"
+        ) from None
+    except RecursionError:
+        raise ToolDefinitionError(f"tool {name!r}: 'parameters' are nested too deeply") from None
+    validator: Validator = cls(schema)
+    return validator
+
+
+def check_definition(tool: ToolDefinition) -> None:
+    """Make sure that a tool's parameters are a JSON schema.
+
+    Raises:
+        ToolDefinitionError: they are not.
+    """
+    _validator(tool)
+
+
+def json_path(parts: Any) -> str:
+    """A JSONPath from the keys and indices that lead to a value."""
+    path = "$"
+    for part in parts:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.isidentifier():
+            path += f".{part}"
+        else:
+            path += f"[{json.dumps(part, ensure_ascii=False)}]"
+    return path
+
+
+def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:
+    path = json_path(error.absolute_path)
+    keyword, wanted, written = error.validator, error.validator_value, error.instance
+    if keyword == "required" and isinstance(written, Mapping):
+        # jsonschema reports each missing name as an error of its own, named in its message.
+        missing = [n for n in wanted if n not in written and error.message.startswith(repr(n))]
+        return [
+            Violation(
+                "missing",
+                f"{path}.{name}",
+                f"required argument {name!r} is missing",
+                None,
+                _described(error.schema, name),
+                tool,
+                call,
+            )
+            for name in missing
+        ]
+    if keyword == "additionalProperties" and isinstance(written, Mapping) and wanted is False:
+        declared = error.schema.get("properties", {})
+        return [
+            Violation(
+                "unknown_argument",
+                json_path([*error.absolute_path, name]),
+                f"there is no argument {name!r}",
+                written[name],
+                sorted(declared),
+                tool,
+                call,
+            )
+            for name in written
+            if name not in declared
+        ]
+    if keyword == "type":
+        names = wanted if isinstance(wanted, list) else [wanted]
+        message = f"must be {' or '.join(map(str, names))}, not {kind_of(written)}"
+        return [Violation("type", path, message, written, wanted, tool, call)]
+    if keyword == "enum":
+        return [
+            Violation("enum", path, "is none of the allowed values", written, wanted, tool, call)
+        ]
+    message = f"does not satisfy {keyword!r}"
+    return [Violation(str(keyword), path, message, written, wanted, tool, call)]
+
+
+def _described(schema: Any, name: str) -> Any:
+    member = schema.get("properties", {}).get(name) if isinstance(schema, Mapping) else None
+    return member.get("type") if isinstance(member, Mapping) else None

@@ -1,0 +1,23 @@
+"""The tables of scenarios that the tests share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gptme_reliability import ToolDefinition
+from gptme_reliability.evals.scenarios import Scenario, read_scenarios
+
+CASES = Path(__file__).parent / "cases"
+
+DEFECTS = read_scenarios(CASES / "defects.jsonl")
+MUST_NOT_EXECUTE = read_scenarios(CASES / "must_not_execute.jsonl")
+GPTME_TOOLS = [
+    ToolDefinition.from_openai(tool)
+    for tool in json.loads((CASES / "gptme_tools.json").read_text(encoding="utf-8"))
+]
+
+
+def names(scenarios: list[Scenario]) -> list[str]:
+    """The ids, for pytest."""
+    return [scenario.id for scenario in scenarios]

@@ -1,0 +1,87 @@
+"""``gptme-reliability demo``, as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gptme_reliability.evals.demo import jobs
+from gptme_reliability.evals.scenarios import demo_scenarios
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="gptme is run in process groups")
+DEMO = [sys.executable, "-m", "gptme_reliability.cli", "demo"]
+
+
+def test_kinds() -> None:
+    """At least 20 kinds, each once per arm, about half of them streamed."""
+    scenarios = demo_scenarios()
+    assert len({s.kind for s in scenarios}) == len(scenarios) >= 20
+    todo = jobs(scenarios)
+    assert len(todo) == 2 * len(scenarios)
+    streamed = sum(job.streamed for job in todo)
+    assert 0.4 <= streamed / len(todo) <= 0.7
+
+
+@pytest.mark.slow
+def test_whole_demo() -> None:
+    """It ends in time, nothing runs wrongly with the plugin, and every kind ends well."""
+    started = time.monotonic()
+    done = subprocess.run(DEMO, capture_output=True, text=True, timeout=300)
+    assert time.monotonic() - started < 180
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    for scenario in demo_scenarios():
+        assert scenario.kind in done.stdout
+    count = len(demo_scenarios())
+    assert f"with the plugin: {count} of {count} right" in done.stdout, done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_unknown_kind() -> None:
+    """A selection that selects nothing is said in one line."""
+    done = subprocess.run([*DEMO, "--only", "no such"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "gptme-reliability: no kind of the demo has 'no such' in its name\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C prints what is done and leaves nothing running and nothing lying around."""
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    demo = subprocess.Popen(
+        DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )
+    deadline = time.monotonic() + 20
+    while not processes_under(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_under(tmp_path), "no gptme was started"
+    time.sleep(0.5)
+    demo.send_signal(number)
+    stdout, stderr = demo.communicate(timeout=20)
+    assert demo.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "with the plugin: 0 of" in stdout
+    assert not processes_under(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def processes_under(root: Path) -> list[int]:
+    """The processes whose home lies under a directory: gptme and all that it started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environ = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if f"HOME={root}/".encode() in environ:
+                found.append(int(entry.name))
+    return found

@@ -1,0 +1,89 @@
+"""Imports point down only, and the core stands alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gptme_reliability
+
+PACKAGE = Path(gptme_reliability.__file__).parent
+LAYERS = (
+    ("types", "errors", "distance", "aliases"),
+    ("validate", "resolve", "enforce", "feedback", "settle", "native", "dialects", "repair"),
+    ("pipeline",),
+    ("exchange", "gate", "adapters", "cards", "data"),
+    ("surfaces", "cli", "evals"),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+FOREIGN = ("gptme", "openai", "anthropic", "httpx", "httpx2", "starlette", "aiohttp", "requests")
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "data" not in path.parts)
+
+
+def layer_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names.update({node.module} | {f"{node.module}.{a.name}" for a in node.names})
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    """No module imports from a layer above its own."""
+    own = layer_of(path)
+    if own in ("__init__", "__main__"):
+        return
+    assert own in RANK, f"{own} has no layer yet"
+    for name in imported(path):
+        if name.startswith("gptme_reliability."):
+            other = name.split(".")[1]
+            if other in RANK:
+                assert RANK[other] <= RANK[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_gptme_surface_imports_gptme(path: Path) -> None:
+    """gptme is known in one place."""
+    if "surfaces/gptme" in path.as_posix():
+        return
+    assert not [n for n in imported(path) if n == "gptme" or n.startswith("gptme.")]
+
+
+def test_one_importer_of_json_repair() -> None:
+    """The lenient reader is the only one that asks json_repair."""
+    importers = [p.name for p in modules() if any(n.startswith("json_repair") for n in imported(p))]
+    assert importers == ["lenient.py"]
+
+
+def test_the_core_stands_alone() -> None:
+    """With gptme, the SDKs, HTTP clients and web frameworks blocked, the core still works."""
+    code = f"""
+import sys
+for name in {FOREIGN!r}:
+    sys.modules[name] = None
+from gptme_reliability import check, ModelOutput, ToolDefinition, Gate
+import gptme_reliability.exchange, gptme_reliability.gate
+tool = ToolDefinition("shell", {{"type": "object", "properties": {{"command": {{"type": "string"}}}},
+                       "required": ["command"], "additionalProperties": False}})
+verdict = check(ModelOutput('<tool_call>{{"name": "Shell", "arguments": {{"cmd": "ls"}}}}</tool_call>'), [tool])
+assert [dict(c.arguments) for c in verdict.calls] == [{{"command": "ls"}}], verdict
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
