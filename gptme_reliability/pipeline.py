@@ -78,7 +78,7 @@ def check(
 
 def _cut_native(raw: RawCall, struck: bool) -> RawCall:
     """The call at which the output was cut is asked for again, however whole it looks."""
-    if not struck or (raw.flaw is not None and raw.flaw.rule == "cut_off"):
+    if not struck:
         return raw
     return replace(raw, flaw=Flaw("cut_off", "the output was cut off at this call"))
 

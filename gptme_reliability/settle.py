@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.shapes import RawCall
 from gptme_reliability.distance import within_one_edit
 from gptme_reliability.enforce import Judged, forbidden
@@ -81,6 +82,8 @@ class _Attempt:
             message = "arguments must be given by name"
             return self._refuse(tool, [self._violation("positional", message, tool)])
         violations = validate(arguments, tool, self._index)
+        if violations:
+            arguments = self._object_in(arguments, tool)
         if violations and isinstance(arguments, Mapping):
             arguments = self._repair(arguments, tool)
             violations = validate(arguments, tool, self._index)
@@ -112,6 +115,19 @@ class _Attempt:
             return None
         self._note([Repair("positional", f"$.{free[0]}", None, free[0], "inferred")])
         return {free[0]: raw.positional[0]}
+
+    def _object_in(self, arguments: Any, tool: ToolDefinition) -> Any:
+        """The arguments out of a list of one, or out of a whole call repeated inside."""
+        if isinstance(arguments, list) and len(arguments) == 1:
+            self._note([Repair("list_of_one", "$", "[…]", "$[0]", "inferred")])
+            arguments = arguments[0]
+        if isinstance(arguments, Mapping) and not set(arguments) & set(properties(tool)):
+            inner = envelope_calls(arguments)
+            if inner and len(inner) == 1 and inner[0].name == tool.name and not inner[0].flaw:
+                self._note([Repair("nested_call", "$", tool.name, "$", "inferred")])
+                self._note(inner[0].repairs)
+                return inner[0].arguments
+        return arguments
 
     def _repair(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
         """The repairs that the schema guides, mildest first."""

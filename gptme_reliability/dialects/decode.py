@@ -38,7 +38,7 @@ _HOST_CALL: Final = re.compile(r"@([\w.:\-]{1,80})\(([^\s()]{0,80})\):\s{0,64}")
 _MENTIONS_NAME: Final = re.compile(
     r"[\"'](?:name|tool|tool_name|function|action)[\"']\s{0,8}:\s{0,8}[\"']([\w.\-]{1,80})[\"']"
 )
-_SLACK: Final = 4096
+_SLACK: Final = 16_384
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class _Scanner:
         self._text = text
         self._names = names
         self._pattern = opener_pattern(names)
-        self._budget = _Budget(len(text) + _SLACK)
+        self._budget = _Budget(len(text) // 4 + _SLACK)
         self._lower: str | None = None
         self._absent: set[str] = set()
         self._thinking = False
@@ -268,7 +268,7 @@ class _Scanner:
             return self._named(head)
         if self._text.startswith(("{", "["), position):
             listed = read_call_list(self._text, position) if self._text[position] == "[" else None
-            return listed or self._json_inside(position)
+            return listed or self._json_inside(wrapper, position)
         if wrapper.shape == "python_tag" and (found := read_call(self._text, position)):
             call, end = found
             return [_without_call_method(call)], end, True
@@ -282,8 +282,24 @@ class _Scanner:
         call = RawCall(head["name"], reading.value, reading.repairs, id=head["id"])
         return [call], reading.end, reading.missing_closers == 0
 
-    def _json_inside(self, position: int) -> tuple[list[RawCall], int, bool] | None:
-        reading: Reading | Fault = read_value(self._text, position)
+    def _read_up_to_closing(self, wrapper: Wrapper, position: int) -> Reading | Fault:
+        """Read a value; where brackets are missing before the closing marker, supply them."""
+        reading = read_value(self._text, position)
+        if isinstance(reading, Reading):
+            return reading
+        ends = [self._text.find(closing, position) for closing in wrapper.closing]
+        end = min((e for e in ends if e >= 0), default=-1)
+        if end < 0 or not self._budget.spend(end - position):
+            return reading
+        inside = read_value(self._text[position:end])
+        if isinstance(inside, Fault) or self._text[position + inside.end : end].strip():
+            return reading
+        return replace(inside, start=position, end=position + inside.end, missing_closers=0)
+
+    def _json_inside(
+        self, wrapper: Wrapper, position: int
+    ) -> tuple[list[RawCall], int, bool] | None:
+        reading = self._read_up_to_closing(wrapper, position)
         if isinstance(reading, Fault):
             named = _MENTIONS_NAME.search(self._text, position, position + 400)
             flaw = Flaw(reading.rule, reading.message)

@@ -320,5 +320,7 @@ def _faults(run: Run) -> Iterator[str]:
     for fragment in scenario.says:
         if not _holds(said, (fragment,)):
             yield f"the user does not see {fragment!r}"
+    if scenario.expect == "text" and not run.nudges and not run.told:
+        yield "the session ended with the answer"
     if scenario.expect == "executes" and run.requests > 2:
         yield f"{run.requests} requests instead of 2"

@@ -87,13 +87,19 @@ def _account(report: Report) -> None:
     ledger.note(where, report)
     line = notices.summary(report)
     if line and (loaded is None or loaded.values["notice"]):
-        notices.say(line, after_stream=report.streamed)
+        notices.say(line, in_text=_text_may_be_shown(report))
     level = loaded.values["trace"] if loaded else "on"
     if level != "off":
         try:
             trace.append(trace.record(report, where, full=level == "full"))
         except OSError as error:
             notices.say_once(f"the trace {trace.path()} cannot be written: {error.strerror}")
+
+
+def _text_may_be_shown(report: Report) -> bool:
+    attempts = report.outcome.attempts if report.outcome else ()
+    said = any(attempt.output.text or attempt.output.reasoning for attempt in attempts)
+    return report.streamed and (said or report.outcome is None)
 
 
 def conversation() -> str:

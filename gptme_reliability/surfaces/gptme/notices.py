@@ -37,8 +37,8 @@ def printable(text: str, longest: int = _LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def say(text: str, *, after_stream: bool = False) -> None:
-    """Tell the user one line; ``after_stream`` if an answer may have ended in mid-line."""
+def say(text: str, *, in_text: bool = False) -> None:
+    """Tell the user one line; ``in_text`` if part of an answer may stand on the line so far."""
     line = f"reliability: {printable(text)}"
     if not _has_terminal():
         logger.info(line)
@@ -47,7 +47,7 @@ def say(text: str, *, after_stream: bool = False) -> None:
     sys.stdout.flush()
     console = Console(stderr=True, highlight=False)
     if console.is_terminal and sys.stdout.isatty():
-        sys.stderr.write("\n" if after_stream else "\r\x1b[K")
+        sys.stderr.write("\n" if in_text else "\r\x1b[K")
     console.print(Text(line, style="dim"), soft_wrap=True)
 
 

@@ -1,0 +1,118 @@
+"""A host for the client under test: says what it is told to, keeps what it is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import openai
+from scripted_server import TOOLS, Script
+
+from gptme_reliability.surfaces.client import client_class
+from gptme_reliability.surfaces.host import Report, Settings
+from gptme_reliability.types import Call, Repair, Retry
+
+MESSAGES: list[Any] = [{"role": "user", "content": "look around"}]
+
+
+@dataclass
+class RecordingHost:
+    """``broken`` names the methods that raise."""
+
+    answer: Settings | None = field(default_factory=lambda: Settings("local/tiny"))
+    broken: frozenset[str] = frozenset()
+    reports: list[Report] = field(default_factory=list)
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
+        self._maybe_break("settings")
+        assert provider == "local" and body["tools"]
+        return self.answer
+
+    def defuse(
+        self, reasoning: str | None, text: str, calls: Sequence[Call], *, streamed: bool
+    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+        self._maybe_break("defuse")
+        inert = re.sub(r"(?m)^@(?=\w+\()", r"\\@", text)
+        if inert == text:
+            return reasoning, text, ()
+        return reasoning, inert, (Repair("host_call", "$.text", text, inert, "presentation"),)
+
+    def runnable_tag(self, tag: str) -> bool:
+        self._maybe_break("runnable_tag")
+        return tag.split(" ")[0] == "shell"
+
+    def usable_id(self, call_id: str) -> bool:
+        return bool(re.fullmatch(r"[\w\-:.]+", call_id))
+
+    def asking_again(self, attempt: int, retries: int, verdict: Retry) -> None:
+        self._maybe_break("asking_again")
+        assert verdict.feedback
+        self.asked.append((attempt, retries))
+
+    def done(self, report: Report) -> None:
+        self.reports.append(report)
+        self._maybe_break("done")
+
+    @cached_property
+    def report(self) -> Report:
+        """The only report there is."""
+        (only,) = self.reports
+        return only
+
+    def _maybe_break(self, method: str) -> None:
+        if method in self.broken:
+            raise LookupError("a secret that must not be told")
+
+
+def sdk(script: Script, host: RecordingHost | None) -> openai.OpenAI:
+    """The real SDK on a scripted server; without a host, as it is without this project."""
+    base = openai.DefaultHttpxClient
+    http_client = base() if host is None else client_class(base)(host, "local")
+    return openai.OpenAI(
+        http_client=http_client, base_url=script.url, api_key="sk-secret", max_retries=0
+    )
+
+
+def ask(script: Script, host: RecordingHost | None, **body: Any) -> Any:
+    """One request as gptme sends it; the raw response, read."""
+    given = {"model": "tiny", "messages": MESSAGES, "tools": TOOLS, **body}
+    with sdk(script, host) as client:
+        return client.chat.completions.with_raw_response.create(**given)
+
+
+@dataclass
+class Seen:
+    """What gptme makes of a stream."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[tuple[Any, Any, str]] = field(default_factory=list)
+    finish: str | None = None
+    usage: Any = None
+    order: str = ""
+
+
+def watch(script: Script, host: RecordingHost | None, **body: Any) -> Seen:
+    """One streamed request, read the way gptme reads it."""
+    given = {"model": "tiny", "messages": MESSAGES, "tools": TOOLS, "stream": True, **body}
+    seen = Seen()
+    with sdk(script, host) as client:
+        for chunk in client.chat.completions.create(**given):
+            seen.usage = chunk.usage or seen.usage
+            if not chunk.choices:
+                continue
+            choice = chunk.choices[0]
+            seen.finish = choice.finish_reason or seen.finish
+            seen.reasoning += getattr(choice.delta, "reasoning_content", None) or ""
+            seen.text += choice.delta.content or ""
+            for call in choice.delta.tool_calls or []:
+                assert call.function is not None
+                if call.function.name:
+                    seen.calls.append((call.id, call.function.name, ""))
+                call_id, name, arguments = seen.calls[-1]
+                seen.calls[-1] = (call_id, name, arguments + (call.function.arguments or ""))
+    return seen
