@@ -211,10 +211,10 @@ def refusal_lines(verdict: Verdict) -> list[str]:
             return []
         case Reject():
             lines = [
-                f"[not run: {inert(refused.name or 'a tool call')} - {inert(refused.reason)}]"
+                f"(not run: {inert(refused.name or 'a tool call')} - {inert(refused.reason)})"
                 for refused in verdict.refused
             ]
-            return lines or [f"[not run: {inert(verdict.reason)}]"]
+            return lines or [f"(not run: {inert(verdict.reason)})"]
         case _:
             assert_never(verdict)
 

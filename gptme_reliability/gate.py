@@ -24,7 +24,7 @@ from gptme_reliability.dialects.table import CALL_FENCES
 _HOST_LINE: Final = re.compile(r"^@[^\r\n]+?\([\w\-:.]+\):", re.MULTILINE)
 # A host that drops reasoning before it parses sees a line begin here.
 _REASONING_ENDS: Final = ("</think>", "</thinking>")
-_FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]*)(\n?)")
+_FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\r\n]*)([\r\n]?)")
 
 
 def _nothing_runs(_tag: str) -> bool:
@@ -92,7 +92,6 @@ class Gate:
                 if held is not False:
                     self._held = bool(held)
                     return match.start("fence")
-                position = max(position, self._line_end(match.start("fence")))
             elif not match["reasoning"]:
                 if opens_call(match):
                     self._held = True
@@ -102,10 +101,6 @@ class Gate:
             self._held = True
             return limit
         return self._undecided()
-
-    def _line_end(self, start: int) -> int:
-        newline = self._buffer.find("\n", start)
-        return len(self._buffer) if newline < 0 else newline
 
     def _fence(self, start: int) -> bool | None:
         """Whether a fence must be held; None while that cannot be told."""

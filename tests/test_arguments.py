@@ -28,8 +28,9 @@ WORDS = st.sampled_from(
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from([0.5, -2.25]) | WORDS
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b", "c", "arguments"]), VALUES, max_size=4)
@@ -56,10 +57,12 @@ def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 SCHEMAS = st.recursive(
     LEAVES,
-    lambda inner: _objects(inner)
-    | inner.map(lambda items: {"type": "array", "items": items})
-    | st.lists(inner, min_size=1, max_size=3).map(lambda branches: {"anyOf": branches})
-    | st.lists(inner, min_size=1, max_size=2).map(lambda parts: {"allOf": parts}),
+    lambda inner: (
+        _objects(inner)
+        | inner.map(lambda items: {"type": "array", "items": items})
+        | st.lists(inner, min_size=1, max_size=3).map(lambda branches: {"anyOf": branches})
+        | st.lists(inner, min_size=1, max_size=2).map(lambda parts: {"allOf": parts})
+    ),
     max_leaves=6,
 )
 
@@ -74,7 +77,7 @@ def test_case(case: dict[str, Any]) -> None:
     assert json.dumps(case["arguments"]) == before
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(ARGUMENTS, _objects(SCHEMAS))
 def test_valid_is_untouched(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
     """Arguments that satisfy the schema stay as they are."""
@@ -88,7 +91,7 @@ def test_valid_is_untouched(arguments: dict[str, Any], schema: dict[str, Any]) -
     assert fill(arguments, schema) == (arguments, ())
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(ARGUMENTS, _objects(SCHEMAS))
 def test_coerce_is_idempotent(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
     """What was mended once is not mended again, and every change has its repair."""
@@ -100,7 +103,7 @@ def test_coerce_is_idempotent(arguments: dict[str, Any], schema: dict[str, Any])
     assert more == ()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(ARGUMENTS, _objects(SCHEMAS))
 def test_nothing_is_invented(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
     """Names are only added by the schema's own values, and every one is recorded."""
@@ -113,7 +116,10 @@ def test_nothing_is_invented(arguments: dict[str, Any], schema: dict[str, Any]) 
 
 def test_large_arguments() -> None:
     """Many values are mended in one go; branches that multiply come to an end."""
-    schema = {"type": "object", "properties": {"v": {"type": "array", "items": {"type": "integer"}}}}
+    schema = {
+        "type": "object",
+        "properties": {"v": {"type": "array", "items": {"type": "integer"}}},
+    }
     value, repairs = coerce({"v": [str(n) for n in range(20_000)]}, schema)
     assert value == {"v": list(range(20_000))}
     assert len(repairs) == 20_000

@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 from recording_host import MESSAGES, RecordingHost, ask, sdk
-from scripted_server import Reply, call, completion, failure, serving
+from scripted_server import TOOLS, Reply, call, completion, failure, serving
 
 from gptme_reliability.surfaces.client import client_class
 from gptme_reliability.surfaces.host import Settings
@@ -139,7 +139,7 @@ def test_the_budget_ends_in_text_that_says_what_was_not_run() -> None:
         completion(None),
         completion(None, []),
         completion("   "),
-        failure(500, "The model produced output that does not match the expected peg-native format"),
+        failure(500, "The output does not match the expected peg-native format"),
     ],
 )
 def test_answers_that_are_none_are_asked_for_again(reply: Reply) -> None:
@@ -175,8 +175,8 @@ def test_text_that_the_host_would_run_is_made_inert() -> None:
 
 def test_compressed_answers_are_read_and_rewritten_plain() -> None:
     plain = completion(MARKUP)
-    packed = replace(plain, body=gzip.compress(plain.body))
-    packed.headers["content-encoding"] = "gzip"
+    headers = {**plain.headers, "content-encoding": "gzip"}
+    packed = replace(plain, body=gzip.compress(plain.body), headers=headers)
     with serving(packed) as script:
         raw = ask(script, RecordingHost())
     assert arguments(raw) == [{"place": "hall"}]
@@ -188,9 +188,10 @@ def test_compressed_answers_are_read_and_rewritten_plain() -> None:
 
 def test_real_errors_stay_what_they_are() -> None:
     host = RecordingHost()
-    with serving(failure(503, "Overloaded", retry_after="7")) as script:
-        with pytest.raises(openai.InternalServerError) as caught:
-            ask(script, host)
+    overloaded = failure(503, "Overloaded", retry_after="7")
+    raises = pytest.raises(openai.InternalServerError)
+    with serving(overloaded) as script, raises as caught:
+        ask(script, host)
     assert caught.value.response.headers["retry-after"] == "7"
     assert host.reports == []
 
@@ -214,9 +215,10 @@ def test_an_error_of_a_hidden_request_never_replaces_an_answer() -> None:
 
 
 def test_without_any_answer_the_later_error_is_the_hosts() -> None:
-    with serving(completion(None), failure(503, "Overloaded", retry_after="7")) as script:
-        with pytest.raises(openai.InternalServerError) as caught:
-            ask(script, RecordingHost())
+    overloaded = failure(503, "Overloaded", retry_after="7")
+    raises = pytest.raises(openai.InternalServerError)
+    with serving(completion(None), overloaded) as script, raises as caught:
+        ask(script, RecordingHost())
     assert caught.value.response.headers["retry-after"] == "7"
 
 
@@ -283,7 +285,7 @@ def test_refusals_beside_calls_that_stand_are_told_with_the_results() -> None:
     with serving(both, GOOD, GOOD) as script, sdk(script, host) as client:
 
         def create(messages: Any) -> Any:
-            given: Any = {"model": "tiny", "messages": messages, "tools": _tools()}
+            given: Any = {"model": "tiny", "messages": messages, "tools": TOOLS}
             return client.chat.completions.with_raw_response.create(**given)
 
         (made,) = message(create(MESSAGES)).tool_calls
@@ -301,23 +303,16 @@ def test_refusals_beside_calls_that_stand_are_told_with_the_results() -> None:
     assert host.reports[1].repairs[0].rule == "late_feedback"
 
 
-def _tools() -> Any:
-    from scripted_server import TOOLS
-
-    return TOOLS
-
-
 # --- the class --------------------------------------------------------------------------------
 
 
 def test_both_http_libraries_are_served() -> None:
     httpx2 = pytest.importorskip("httpx2")
     for library in (httpx, httpx2):
-        host = RecordingHost()
-        with serving(completion(MARKUP)) as script:
-            with client_class(library.Client)(host, "local") as client:
-                body = {"messages": MESSAGES, "tools": _tools()}
-                response = client.post(f"{script.url}/chat/completions", json=body)
+        client = client_class(library.Client)(RecordingHost(), "local")
+        with serving(completion(MARKUP)) as script, client:
+            body = {"messages": MESSAGES, "tools": TOOLS}
+            response = client.post(f"{script.url}/chat/completions", json=body)
         assert type(response) is library.Response
         assert response.json()["choices"][0]["message"]["tool_calls"]
 

@@ -176,3 +176,10 @@ def test_ids_stay_where_they_can_and_are_deterministic_where_not() -> None:
     taken = {str(c.id) for c in named}
     again, _ = assign_ids(calls, lambda call_id: False, taken)
     assert not {c.id for c in again} & taken
+
+
+def test_a_call_that_comes_in_both_spellings_is_one_call() -> None:
+    message = completion_body(None, [call("look", {"place": "a"})])["choices"][0]["message"]
+    body = {"choices": [{"message": {**message, "function_call": {"name": "look"}}}]}
+    assert len(read_response(body).tool_calls) == 1
+    assert host_readable(body)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -354,6 +356,25 @@ def test_other_threads_leave_the_terminal_alone(capsys: pytest.CaptureFixture[st
 def test_a_re_ask_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     host.asking_again(1, 2, RETRY)
     assert capsys.readouterr().err == "reliability: asking again (1/2): 'command' is missing\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_status_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    host.asking_again(1, 2, RETRY)
+    shown = screen.getvalue()
+    assert "asking again (1/2)" in shown
+    assert "\n" not in shown
+    assert host.defuse(None, "answer", [], streamed=True) == (None, "answer", ())
+    assert screen.getvalue().removeprefix(shown) == "\x1b8\x1b[K"
+    host.done(report(Accept((CALL,))))
+    assert screen.getvalue().removeprefix(shown) == "\x1b8\x1b[K"
 
 
 def test_done_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,9 +42,11 @@ def host_readable(body: Mapping[str, Any]) -> bool:
     """Whether the SDK and gptme can read this completion as it stands."""
     choice = _first_choice(body)
     message = choice.get("message")
-    if not isinstance(message, Mapping) or message.get("function_call"):
+    if not isinstance(message, Mapping):
         return False
     content, calls = message.get("content"), message.get("tool_calls")
+    if message.get("function_call") and not calls:
+        return False
     if not isinstance(content, str | None) or not isinstance(calls, list | None):
         return False
     return all(_readable_call(call) for call in calls or ())

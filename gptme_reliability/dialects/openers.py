@@ -26,8 +26,9 @@ _LIST_OF_OBJECTS: Final = (
     rf"\[{_SPACE}\{{{{?{_SPACE}{_QUOTE}(?P<key2>[A-Za-z_]\w{{0,40}}){_QUOTE}{_SPACE}(?=[:=])"
 )
 _LIST_OF_CALLS: Final = rf"\[{_SPACE}[A-Za-z_][\w.\-]{{0,80}}{_SPACE}\("
-# A host that drops reasoning before it parses sees a line begin behind the closing tag.
-_LINE_START: Final = r"(?:^|(?<=</think>)|(?<=</thinking>))"
+# A host that drops reasoning before it parses sees a line begin behind the closing tag, and
+# one that knows old line ends sees one behind a carriage return.
+_LINE_START: Final = r"(?:^|(?<=\r)|(?<=</think>)|(?<=</thinking>))"
 _PREFIX: Final = r"(?:functions?\.|tools?\.|default_api\.)?"
 
 
@@ -110,7 +111,7 @@ def _partial_bracket(tail: str) -> int | None:
     return None
 
 
-_LINE_BEGINNING: Final = re.compile(r"(?:\n|</think(?:ing)?>)([ \t]{0,16})([^\n]*)\Z")
+_LINE_BEGINNING: Final = re.compile(r"(?:[\r\n]|</think(?:ing)?>)([ \t]{0,16})([^\r\n]*)\Z")
 _PREFIXES: Final = ("functions.", "function.", "tools.", "tool.", "default_api.")
 
 

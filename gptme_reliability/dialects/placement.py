@@ -19,8 +19,6 @@ from gptme_reliability.dialects.table import REASONING_ENDS
 Placement: TypeAlias = Literal["call", "text", "late"]
 """``late``: a call after prose that followed another call; it may rest on an invented result."""
 
-SHORT_LEAD: Final = 160
-"""Characters of prose that may stand before a call which still opens the answer."""
 _NEAR: Final = 240
 _FAR: Final = 600
 
@@ -195,11 +193,8 @@ def _opens_or_ends(text: str, span: Span) -> bool:
     """Whether the answer begins or ends with the span; a marked call may stand anywhere."""
     if span.marked or after_leaked_tokens(text, span.end) >= len(text):
         return True
-    lead = _after_reasoning(text[: span.start]).strip()
-    if text.startswith(("```", "~~~"), span.start):
-        # A code block between two texts is shown to a reader.
-        return not lead
-    return len(lead) <= SHORT_LEAD and "\n\n" not in lead
+    # Between two texts a call is shown to a reader more often than it is meant.
+    return not _after_reasoning(text[: span.start]).strip()
 
 
 def _continues(text: str, end: int, span: Span) -> bool:

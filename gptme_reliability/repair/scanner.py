@@ -309,6 +309,7 @@ class _Scanner:
         start = self.position
         token = read_token(self.text, start, self._stop)
         end = start + len(token)
+        self._place.reached = max(self._place.reached, end)
         if token and end == len(self.text) and token not in LITERALS:
             if self._open or self._stop:
                 raise self._cut_off("the last value may go on behind the end of the text")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from gptme_reliability.repair.reading import DEEPEST, deeper_than
 from gptme_reliability.repair.scalars import parse_float, parse_int
 
 _SMALL: Final = 65_536
@@ -40,18 +39,11 @@ _DECODER: Final = json.JSONDecoder(
 def decode(text: str, begin: int) -> tuple[Any, int] | None:
     """The JSON value that starts at ``begin`` and the index behind it; None when there is none.
 
-    Keys given twice, NaN, numbers and nesting beyond what is read all count as none.
+    Keys given twice, NaN and numbers beyond what is read all count as none.
     """
     if begin == 0 or len(text) <= _SMALL:
-        found = _decode(text, begin)
-    else:
-        found = _decode_window(text, begin)
-    if found is None:
-        return None
-    value, end = found
-    # Counting first: brackets are few in almost every text, the walk is for the others.
-    brackets = text.count("{", begin, end) + text.count("[", begin, end)
-    return None if brackets > DEEPEST and deeper_than(value, DEEPEST) else found
+        return _decode(text, begin)
+    return _decode_window(text, begin)
 
 
 def _decode(text: str, begin: int) -> tuple[Any, int] | None:

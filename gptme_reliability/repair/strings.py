@@ -166,6 +166,7 @@ def _find_end(place: Place, begin: int, closing: str) -> tuple[int, bool]:
                 raise _no_end(begin - 1)
             return candidate, True
         quote = found.start()
+        place.reached = max(place.reached, quote)
         at = quote + 1
         if text[quote] == "\\":
             at += 1

@@ -24,11 +24,12 @@ __all__ = ["Fault", "Reading", "child_path", "read_arguments", "read_value"]
 
 _JSON_SPACE: Final = re.compile(r"[ \t\n\r]*")
 _SCALAR_GOES_ON: Final = re.compile(r"[\w.+\-:/%]")
-_ESCAPED_QUOTE: Final = re.compile(r"[{\[]\s*(?:[{\[]\s*)*\\[\"']")
+_ESCAPED_QUOTE: Final = re.compile(r"[{\[]\s{0,80}(?:[{\[]\s{0,80}){0,8}\\[\"']")
 _FENCE: Final = re.compile(r"\s*```[ \t]*\w{0,20}[ \t]*\n?")
 _LEFTOVER: Final = re.compile(r"[}\])\s;,]+|</?[|\w][^<>\n]{0,60}>|\[/?[A-Z_]{2,30}\]|```")
 _DEEPEST_ENCODING: Final = 3
 _MOST_OBJECTS: Final = 64
+_TOO_DEEP: Final = f"values are nested more than {DEEPEST} deep"
 
 
 def read_value(text: str, start: int = 0, *, stop: str = "") -> Reading | Fault:
@@ -39,9 +40,16 @@ def read_value(text: str, start: int = 0, *, stop: str = "") -> Reading | Fault:
     allows bare words and unescaped quotes for values that stand in no container.
     """
     begin = _end(_JSON_SPACE, text, start)
-    strict = _strict(text, begin)
-    if strict is not None and not _goes_on(text, strict, stop):
-        return strict
+    found = decode(text, begin)
+    if found is not None:
+        value, end = found
+        # Counting first: brackets are few in almost every text, the walk is for the others.
+        brackets = text.count("{", begin, end) + text.count("[", begin, end)
+        if brackets > DEEPEST and deeper_than(value, DEEPEST):
+            return Fault(begin, _TOO_DEEP, "too_deep", end)
+        strict = Reading(value, begin, end)
+        if not _goes_on(text, strict, stop):
+            return strict
     if _ESCAPED_QUOTE.match(text, begin):
         return _unescaped(text, begin)
     return scan_value(text, begin, stop)
@@ -57,16 +65,11 @@ def read_arguments(raw: Any) -> Reading | Fault:
     if isinstance(raw, str):
         return _read_text(raw, _DEEPEST_ENCODING)
     if deeper_than(raw, DEEPEST):
-        return Fault(0, f"values are nested more than {DEEPEST} deep", "too_deep", 0)
+        return Fault(0, _TOO_DEEP, "too_deep", 0)
     repairs: tuple[Repair, ...] = ()
     if isinstance(raw, dict):
         repairs = (Repair("arguments_object", "$", "an object", "a JSON string", "lossless"),)
     return Reading(raw, 0, 0, repairs)
-
-
-def _strict(text: str, begin: int) -> Reading | None:
-    found = decode(text, begin)
-    return None if found is None else Reading(found[0], begin, found[1])
 
 
 def _goes_on(text: str, reading: Reading, stop: str) -> bool:

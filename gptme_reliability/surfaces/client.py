@@ -6,35 +6,32 @@ Only chat completions with tools are looked at; every other request goes through
 from __future__ import annotations
 
 import importlib
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_request import write_request
 from gptme_reliability.adapters.openai_response import (
     host_readable,
-    is_completion,
-    read_response,
     sum_usage,
     write_response,
 )
 from gptme_reliability.adapters.server_errors import model_fault
+from gptme_reliability.surfaces.answers import WholeAnswer, comes_whole, read_answer, why
 from gptme_reliability.surfaces.asking import Asking, Ending, observe
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.prepare import PendingFeedback, prepare, read_body
-from gptme_reliability.surfaces.relay import Given, Relay, error_event, observed
-from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode, where
-from gptme_reliability.types import ModelOutput, ModelRequest
+from gptme_reliability.surfaces.relay import Relay, observed
+from gptme_reliability.surfaces.task import Task, encode, where
+from gptme_reliability.types import ModelRequest
 
 _LOG = logging.getLogger(__name__)
 
 _MENDING_MAY_HURT: Final = frozenset({400, 422, 500})
 _REWRITTEN: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 _NOT_REPEATED: Final = frozenset({"content-length", "transfer-encoding", "idempotency-key"})
-_IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
 
 
 @lru_cache(maxsize=8)
@@ -113,12 +110,12 @@ class _Wire:
         headers.append(("content-type", "application/json"))
         return self.http.Response(200, headers=headers, content=content, request=self.original)
 
-    def streaming(self, upstream: Any, pieces: Iterator[bytes], *, like: bool) -> Any:
+    def streaming(self, upstream: Any, pieces: Generator[bytes, None, None], *, like: bool) -> Any:
         """A streamed response with another body; ``like`` keeps the upstream's content type."""
         headers = self._headers(upstream)
         kind = upstream.headers.get("content-type") if like else None
         headers.append(("content-type", kind or "text/event-stream"))
-        stream = _byte_stream(self.http)(pieces)
+        stream = _byte_stream(self.http)(pieces, upstream)
         return self.http.Response(200, headers=headers, stream=stream, request=self.original)
 
     def _headers(self, upstream: Any) -> list[tuple[str, str]]:
@@ -180,13 +177,13 @@ class _Exchange:
         task = self._task
         if task.streamed and response.status_code < 400:
             return self._wire.streaming(response, observed(task, response), like=True)
-        found = _read_answer(response)
+        found = read_answer(response)
         if found is not None:
             task.report(observe(task.settings, task.request, found.output))
         return response
 
     def _whole(self, response: Any) -> Any:
-        found = _read_answer(response)
+        found = read_answer(response)
         if found is None:
             self._task.report_mended()
             return response
@@ -195,18 +192,18 @@ class _Exchange:
         step = asking.answer(found.output)
         while isinstance(step, ModelRequest):
             again = self._ask_whole(step)
-            if isinstance(again, _Answer):
+            if isinstance(again, WholeAnswer):
                 answers.append(again)
                 step = asking.answer(again.output)
                 continue
-            ending = asking.give_up(f"asking again failed: {_name(again)}")
+            ending = asking.give_up(why(again))
             if ending is None:
                 return self._failed(again)
             step = ending
         body = answers[step.attempt].body
         result = response
         if not (step.untouched and body is not None and host_readable(body)):
-            usage = sum_usage((answer.body or {}).get("usage") for answer in answers)
+            usage = sum_usage(answer.usage for answer in answers)
             written = _write(self._task, body or found.body, step, usage)
             result = self._wire.rewritten(response, encode(written))
         self._pending.remember(step)
@@ -219,7 +216,7 @@ class _Exchange:
             response = self._wire.send(self._wire.build(request), False)
         except self._wire.http.HTTPError as error:
             return error
-        return _read_answer(response) or response
+        return read_answer(response) or response
 
     def _failed(self, failure: Any) -> Any:
         """No answer exists, so that the host handles the failure as if it were the first."""
@@ -235,49 +232,13 @@ class _Exchange:
             self._wire.http.HTTPError,
             self._pending.remember,
         )
-        kind = response.headers.get("content-type", "")
-        if response.status_code < 400 and "json" not in kind:
+        if not comes_whole(response):
             return self._wire.streaming(response, relay.run(response), like=True)
-        response.read()
-        found = _read_answer(response)
+        found = read_answer(response)
         if found is None:
             self._task.report_mended()
             return response
-        body = found.body or {}
-        template: dict[str, Any] = {key: body[key] for key in _IDENTITY if key in body}
-        raw = response.content if found.body else error_event(response.content)
-        given = Given(found.output, raw, template, body.get("usage"))
-        return self._wire.streaming(response, relay.run_given(given), like=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What a model wrote and the completion it came in, None if it came as an error."""
-
-    output: ModelOutput
-    body: dict[str, Any] | None
-
-
-def _read_answer(response: Any) -> _Answer | None:
-    """The model's answer in a response; None when there is none."""
-    content = response.read()
-    if len(content) > MOST_BYTES:
-        return None
-    if response.status_code >= 400:
-        fault = model_fault(response.status_code, content)
-        return None if fault is None else _Answer(fault, None)
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return _Answer(read_response(body), body) if is_completion(body) else None
-
-
-def _name(failure: Any) -> str:
-    """A failure in a word, without what it says."""
-    if isinstance(failure, Exception):
-        return type(failure).__name__
-    return f"HTTP {failure.status_code}"
+        return self._wire.streaming(response, relay.run_whole(found), like=False)
 
 
 def _write(
@@ -305,19 +266,19 @@ def _module_of(base: type[Any]) -> Any:
 
 @lru_cache(maxsize=8)
 def _byte_stream(http: Any) -> type[Any]:
-    """The class of streams that pass on an iterator's bytes and close it."""
+    """The class of streams that pass on a generator's bytes and close what it reads from."""
 
     class Pieces(http.SyncByteStream):  # type: ignore[misc]  # known at run time only
-        def __init__(self, pieces: Iterator[bytes]) -> None:
+        def __init__(self, pieces: Generator[bytes, None, None], upstream: Any) -> None:
             self._pieces = pieces
+            self._upstream = upstream
 
         def __iter__(self) -> Iterator[bytes]:
             return self._pieces
 
         def close(self) -> None:
-            # A generator closes what it reads from; nothing to do for another iterator.
-            close = getattr(self._pieces, "close", None)
-            if close is not None:
-                close()
+            self._pieces.close()
+            # A generator that was never started does not run its own clean-up.
+            self._upstream.close()
 
     return Pieces

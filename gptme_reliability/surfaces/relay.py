@@ -4,36 +4,29 @@ what the verdict made of the rest.  Re-asks run inside it.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gptme_reliability.adapters.openai_response import call_extras, sum_usage
 from gptme_reliability.adapters.openai_stream import write_chunks, write_delta
-from gptme_reliability.adapters.server_errors import model_fault
-from gptme_reliability.adapters.sse import DONE, encode_event
+from gptme_reliability.adapters.sse import DONE
+from gptme_reliability.surfaces.answers import (
+    WholeAnswer,
+    comes_whole,
+    error_event,
+    event,
+    read_answer,
+    why,
+)
 from gptme_reliability.surfaces.asking import Asking, Ending, observe, remainder
 from gptme_reliability.surfaces.streaming import StreamedAnswer
-from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode
+from gptme_reliability.surfaces.task import MOST_BYTES, Task
 from gptme_reliability.types import ModelOutput, ModelRequest
 
+_IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
+
 Pieces = Generator[bytes, None, "ModelRequest | Ending | None"]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A first answer that came whole although a stream was asked for, an error for example.
-
-    ``raw`` is what the host gets when this layer breaks; ``template`` and ``usage`` are the
-    body's, if it had them.
-    """
-
-    output: ModelOutput
-    raw: bytes
-    template: Mapping[str, Any]
-    usage: Mapping[str, Any] | None
 
 
 class Relay:
@@ -56,13 +49,13 @@ class Relay:
         self._remember = remember
         self._asking = Asking(task.host, task.settings, task.request, streamed=True)
         self._answers: list[StreamedAnswer | None] = []
-        self._usages: list[Mapping[str, Any] | None] = []
-        self._given: Given | None = None
+        self._usages: list[Mapping[str, Any] | None] = []  # of those that came whole
+        self._whole: WholeAnswer | None = None
         self._response: Any = None
         self._unsent = bytearray()  # of the first answer: what the host did not get yet
         self._showing: int | None = None  # the attempt whose text the host saw last
 
-    def run(self, response: Any) -> Iterator[bytes]:
+    def run(self, response: Any) -> Generator[bytes, None, None]:
         """The bytes for the host, from the server's first streamed response."""
         self._response = response
         chunks = response.iter_bytes()
@@ -71,14 +64,13 @@ class Relay:
         finally:
             self._close()
 
-    def run_given(self, given: Given) -> Iterator[bytes]:
+    def run_whole(self, answer: WholeAnswer) -> Generator[bytes, None, None]:
         """The same when the first answer did not come as a stream."""
-        self._given = given
-        self._answers.append(None)
-        self._usages.append(given.usage)
-        self._unsent += given.raw
+        self._whole = answer
+        self._unsent += answer.raw if answer.body is not None else error_event(answer.raw)
+        self._take_whole(answer)
         try:
-            yield from self._decide(given.output)
+            yield from self._decide(answer.output)
         finally:
             self._close()
 
@@ -137,37 +129,44 @@ class Relay:
         self._close()
         try:
             response = self._response = self._ask(request)
-            if response.status_code >= 400:
-                body = response.read()
-                fault = model_fault(response.status_code, body)
-                if fault is None:
-                    why = f"asking again failed: HTTP {response.status_code}"
-                    ending = self._asking.give_up(why)
-                    if ending is None:
-                        yield error_event(body)
-                    return ending
-                self._answers.append(None)
-                self._usages.append(None)
-                return self._asking.answer(fault)
+            if comes_whole(response):
+                return (yield from self._again_whole(response))
             answer = self._new_answer()
             yield from self._show(answer, response.iter_bytes())
         except self._broken as error:
-            ending = self._asking.give_up(f"asking again failed: {type(error).__name__}")
+            ending = self._asking.give_up(why(error))
             if ending is None:
                 raise
             return ending
         if answer.foreign or answer.error is not None:
-            ending = self._asking.give_up("asking again failed")
+            ending = self._asking.give_up("asking again failed: no answer in the stream")
             if ending is None and answer.error is not None:
                 yield answer.error
             return ending
         return self._asking.answer(answer.output())
 
+    def _again_whole(self, response: Any) -> Pieces:
+        found = read_answer(response)
+        if found is not None:
+            self._take_whole(found)
+            return self._asking.answer(found.output)
+        ending = self._asking.give_up(why(response))
+        if ending is None:
+            yield error_event(response.read())
+        return ending
+
+    def _take_whole(self, answer: WholeAnswer) -> None:
+        self._answers.append(None)
+        self._usages.append(answer.usage)
+
     def _show(self, answer: StreamedAnswer, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
         for chunk in chunks:
+            size += len(chunk)
             free = answer.feed(chunk)
             if free:
                 yield self._separated(answer) + free
+            answer.foreign = answer.foreign or size > MOST_BYTES
             if answer.ended or answer.foreign:
                 return
         free = answer.close()
@@ -203,7 +202,7 @@ class Relay:
             return b""
         # In the channel that is open, so that the host does not close a reasoning block.
         key = "content" if before.last_channel == "text" else before.reader.reasoning_key
-        return _event(write_delta(self._template(), key, "\n"))
+        return event(write_delta(self._template(), key, "\n"))
 
     def _final(self, ending: Ending) -> list[bytes]:
         """What the host still gets."""
@@ -228,7 +227,7 @@ class Relay:
             extras=call_extras(output.tool_calls),
         )
         separator = self._separator(ending.attempt) if text or reasoning else b""
-        return [separator + b"".join(map(_event, chunks)) + encode_event(DONE)]
+        return [separator + b"".join(map(event, chunks)) + encode_event(DONE)]
 
     def _usage(self) -> dict[str, Any] | None:
         """What all attempts used, where the server said so."""
@@ -247,8 +246,8 @@ class Relay:
             "created": int(time.time()),
             "model": self._task.request.model or "",
         }
-        if self._given is not None:
-            template.update(self._given.template)
+        body = self._whole.body if self._whole is not None else None
+        template.update({key: body[key] for key in _IDENTITY if key in body} if body else {})
         template["object"] = "chat.completion.chunk"
         return template
 
@@ -267,7 +266,7 @@ class Relay:
             response.close()
 
 
-def observed(task: Task, response: Any) -> Iterator[bytes]:
+def observed(task: Task, response: Any) -> Generator[bytes, None, None]:
     """The server's bytes, all of them, and a report of what the verdict would have been."""
     answer = StreamedAnswer(task.request.tools, task.host.runnable_tag)
     watching = True
@@ -299,17 +298,3 @@ def _watch(task: Task, answer: StreamedAnswer, chunk: bytes | None) -> bool:
         task.report(None, error=error)
         return False
     return True
-
-
-def _event(chunk: Mapping[str, Any]) -> bytes:
-    return b"data: " + encode(chunk) + b"\n\n"
-
-
-def error_event(body: bytes) -> bytes:
-    """A server's error body as the event that the SDK raises from."""
-    try:
-        error = json.loads(body)
-    except (ValueError, RecursionError):
-        error = body.decode(errors="replace")
-    inner = error.get("error") if isinstance(error, Mapping) else None
-    return _event({"error": inner or {"message": str(error)[:4096]}})

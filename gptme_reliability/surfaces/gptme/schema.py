@@ -13,16 +13,22 @@ SECTION: Final = "plugin.reliability"
 
 
 class Strict(BaseModel):
+    """A table that takes no unknown keys and converts no types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class PolicySection(Strict):
+    """What the user allows; None is unset, here and below."""
+
     allow: list[Literal["lossless", "inferred", "lossy"]] | None = None
     partial: Literal["stand", "hold"] | None = None
     aliases: bool | None = None
 
 
 class CommonSection(Strict):
+    """The keys that may stand in general and for single models."""
+
     enabled: bool | None = None
     mode: Literal["on", "observe"] | None = None
     retries: int | None = Field(default=None, ge=0, le=10)
@@ -37,6 +43,8 @@ class CommonSection(Strict):
 
 
 class ModelSection(CommonSection):
+    """The keys for the models that a glob matches, with facts that describe them."""
+
     family: str | None = None
     size_b: float | None = Field(default=None, gt=0, strict=False)
     quant: str | None = None
@@ -46,6 +54,8 @@ class ModelSection(CommonSection):
 
 
 class Section(CommonSection):
+    """All of ``[plugin.reliability]``."""
+
     lessons: bool | None = None
     models: dict[str, ModelSection] = Field(default_factory=dict)
 
@@ -55,6 +65,11 @@ FACT_KEYS: Final = frozenset(ModelSection.model_fields) - frozenset(CommonSectio
 
 
 def checked(raw: Any, where: str) -> Section:
+    """Check a section that comes from ``where``.
+
+    Raises:
+        ConfigError: it does not fit; one line says what, and what is near.
+    """
     try:
         return Section.model_validate(raw)
     except ValidationError as error:
@@ -106,5 +121,8 @@ def _literals(key: str) -> tuple[str, ...]:
 
 
 def shown(value: Any) -> str:
+    """A value as a config file spells it, shortened."""
+    if isinstance(value, bool):
+        return str(value).lower()
     text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,417 @@
+"""The HTTP client under the real SDK, streamed answers."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recording_host import MESSAGES, RecordingHost, sdk, watch
+from scripted_server import (
+    DONE,
+    ROLE,
+    TOOLS,
+    USAGE,
+    Reply,
+    call,
+    call_chunks,
+    chunk,
+    completion,
+    failure,
+    serving,
+    stream,
+    text_chunks,
+)
+
+from gptme_reliability.adapters.openai import read_request
+from gptme_reliability.adapters.sse import EventReader
+from gptme_reliability.surfaces.client import client_class
+from gptme_reliability.surfaces.host import Settings
+from gptme_reliability.surfaces.streaming import StreamedAnswer
+from gptme_reliability.types import Accept, Policy, Reject
+
+HALL = '{"place": "hall"}'
+MARKUP = f'<tool_call>\n{{"name": "look", "arguments": {HALL}}}\n</tool_call>'
+STOP = chunk({}, "stop")
+CALLED = chunk({}, "tool_calls")
+GOOD = stream(ROLE, *text_chunks("I look."), *call_chunks(0, "look", HALL, "a"), CALLED, DONE)
+CUT = call_chunks(0, "look", '{"place": "ha', "a")
+FAULT = b'data: {"error": {"message": "does not match the expected peg-native format"}}\n\n'
+OVERLOAD = b'data: {"error": {"code": 503, "message": "Overloaded"}}\n\n'
+
+
+def received(reply: Reply, host: RecordingHost | None) -> bytes:
+    """The bytes that the SDK would get."""
+    base = openai.DefaultHttpxClient
+    client = base() if host is None else client_class(base)(host, "local")
+    with serving(reply) as script, client:
+        body = {"messages": MESSAGES, "tools": TOOLS, "stream": True}
+        with client.stream("POST", f"{script.url}/chat/completions", json=body) as response:
+            assert response.headers["content-type"] == "text/event-stream"
+            return b"".join(response.iter_bytes())
+
+
+# --- what is right is untouched ---------------------------------------------------------------
+
+RIGHT = [
+    GOOD,
+    stream(ROLE, *text_chunks("Just text, and { a brace."), STOP, USAGE, DONE),
+    stream(*text_chunks("So it", key="reasoning_content"), *text_chunks("is.\n"), STOP, DONE),
+    stream(b": keep-alive\n\n", ROLE, *text_chunks("Hello <world"), STOP, DONE, b": bye\n\n"),
+    stream(*text_chunks("Cut o"), chunk({}, "length"), DONE),
+    stream(*text_chunks("No end marker."), STOP),
+    stream(
+        *call_chunks(0, "look", '{"place": "a"}', "a"),
+        *call_chunks(1, "look", '{"place": "b"}', "b"),
+        CALLED,
+        USAGE,
+        DONE,
+    ),
+    replace(GOOD, body=GOOD.body.replace(b"\n\n", b"\r\n\r\n")),
+]
+
+
+@pytest.mark.parametrize("reply", RIGHT)
+def test_right_answers_go_on_byte_for_byte(reply: Reply) -> None:
+    host = RecordingHost()
+    assert received(reply, host) == reply.body
+    outcome = host.report.outcome
+    assert outcome is not None and isinstance(outcome.verdict, Accept)
+    assert host.report.streamed and host.report.error is None
+    assert outcome.verdict.calls or outcome.verdict.text
+
+
+@pytest.mark.parametrize("reply", [*RIGHT, stream(*CUT, CALLED, DONE), stream(*CUT)])
+def test_observing_changes_nothing_and_reports(reply: Reply) -> None:
+    host = RecordingHost(answer=Settings("local/tiny", "observe"))
+    assert received(reply, host) == reply.body
+    assert host.report.outcome is not None
+
+
+def test_text_is_shown_while_the_rest_is_still_to_come() -> None:
+    request = read_request({"messages": MESSAGES, "tools": TOOLS})
+    answer = StreamedAnswer(request.tools, lambda tag: False)
+    first = b"".join([ROLE, *text_chunks("I look around now. ", 5)])
+    assert answer.feed(first)
+    assert answer.shown("text") == "I look around now."[: len(answer.shown("text"))]
+    assert len(answer.shown("text")) >= 15
+    before = answer.shown("text")
+    for event in text_chunks(MARKUP, 2):
+        answer.feed(event)
+    assert answer.shown("text").startswith(before)
+    assert "<" not in answer.shown("text")
+
+
+# --- what is wrong is mended ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_a_call_in_text_becomes_a_native_one(size: int) -> None:
+    host = RecordingHost()
+    with serving(stream(ROLE, *text_chunks(f"I look.\n{MARKUP}", size), STOP, DONE)) as script:
+        seen = watch(script, host)
+    assert seen.text.strip() == "I look."
+    ((call_id, name, arguments),) = seen.calls
+    assert (name, json.loads(arguments)) == ("look", {"place": "hall"})
+    assert call_id.startswith("call_")
+    assert seen.finish == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        call_chunks(0, "look", HALL, None),
+        call_chunks(0, "look", HALL, "no/good"),
+        [
+            chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "lo"}}]}),
+            chunk({"tool_calls": [{"index": 0, "function": {"name": "ok", "arguments": HALL}}]}),
+        ],
+        [
+            chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look"}}]}),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": {"place": "hall"}}}]}),
+        ],
+        [chunk({"tool_calls": [{"function": {"name": "look", "arguments": HALL}}]})],
+        [chunk({"function_call": {"name": "look", "arguments": HALL}})],
+    ],
+)
+def test_calls_in_odd_deltas_arrive_whole(events: list[bytes]) -> None:
+    with serving(stream(ROLE, *events, STOP, DONE)) as script:
+        seen = watch(script, RecordingHost())
+    ((call_id, name, arguments),) = seen.calls
+    assert (name, json.loads(arguments)) == ("look", {"place": "hall"})
+    assert call_id
+    assert len(script.requests) == 1
+
+
+def test_a_broken_call_is_asked_again_behind_the_text() -> None:
+    host = RecordingHost()
+    first = stream(ROLE, *text_chunks("I look."), *CUT, chunk({}, "length"), USAGE, DONE)
+    again = stream(
+        ROLE, *text_chunks("Once more."), *call_chunks(0, "look", HALL, "b"), USAGE, DONE
+    )
+    with serving(first, again) as script:
+        seen = watch(script, host, stream_options={"include_usage": True})
+    assert seen.text == "I look.\nOnce more."
+    assert [(c[0], c[1], json.loads(c[2])) for c in seen.calls] == [
+        ("b", "look", {"place": "hall"})
+    ]
+    assert seen.usage.total_tokens == 30
+    assert host.asked == [(1, 2)]
+    assert script.bodies()[1]["stream"] is True
+    assert script.bodies()[1]["stream_options"] == {"include_usage": True}
+
+
+def test_a_re_ask_may_be_answered_whole() -> None:
+    first = stream(ROLE, *text_chunks("I look."), *CUT, chunk({}, "length"), DONE)
+    with serving(first, completion(None, [call("look", {"place": "hall"}, "b")])) as script:
+        seen = watch(script, RecordingHost())
+    assert (seen.text, seen.calls) == ("I look.", [("b", "look", HALL)])
+
+
+def test_reasoning_stays_one_block_over_a_re_ask() -> None:
+    thought = text_chunks("Let me see.", key="reasoning_content")
+    first = stream(ROLE, *thought, *CUT, chunk({}, "length"), DONE)
+    again = stream(ROLE, *thought, *call_chunks(0, "look", HALL, "b"), CALLED, DONE)
+    with serving(first, again) as script:
+        seen = watch(script, RecordingHost())
+    assert (seen.reasoning, seen.text) == ("Let me see.\nLet me see.", "")
+    assert len(seen.calls) == 1
+
+
+def test_the_budget_ends_in_text_that_says_what_was_not_run() -> None:
+    host = RecordingHost(answer=Settings("local/tiny", policy=Policy(retries=1)))
+    broken = stream(ROLE, *text_chunks("I look."), *CUT, chunk({}, "length"), DONE)
+    with serving(broken, broken) as script:
+        seen = watch(script, host)
+    assert seen.text.startswith("I look.\nI look.\n")
+    assert seen.text.count("[not run: look") == 1
+    assert (seen.calls, seen.finish) == ([], "length")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        stream(),
+        stream(DONE),
+        stream(ROLE, STOP, DONE),
+        stream(ROLE, *CUT),
+        stream(ROLE, *CUT, FAULT),
+        stream(FAULT),
+        failure(500, "The output does not match the expected peg-native format"),
+        completion(None),
+    ],
+)
+def test_answers_that_are_none_are_asked_for_again(reply: Reply) -> None:
+    with serving(reply, GOOD) as script:
+        seen = watch(script, RecordingHost())
+    assert seen.text == "I look."
+    assert [(c[1], json.loads(c[2])) for c in seen.calls] == [("look", {"place": "hall"})]
+
+
+def test_text_in_an_error_is_read() -> None:
+    with serving(failure(500, f"Failed to parse input at pos 0: {MARKUP}")) as script:
+        seen = watch(script, RecordingHost())
+    assert [(c[1], json.loads(c[2])) for c in seen.calls] == [("look", {"place": "hall"})]
+
+
+def test_a_server_that_does_not_stream_is_understood() -> None:
+    with serving(completion("I look.", [call("look", {"place": "hall"}, "a")])) as script:
+        seen = watch(script, RecordingHost())
+    assert (seen.text, seen.calls) == ("I look.", [("a", "look", '{"place": "hall"}')])
+    assert seen.usage.total_tokens == 15
+
+
+def test_text_that_the_host_would_run_is_made_inert() -> None:
+    text = "The format is:\n@look(call-1): {...}\nand so on."
+    with serving(stream(*text_chunks(text), STOP, DONE)) as script:
+        seen = watch(script, RecordingHost())
+    assert seen.text == text.replace("@", "\\@")
+
+
+def test_text_before_a_fault_is_no_whole_answer() -> None:
+    host = RecordingHost()
+    with serving(stream(*text_chunks("I look."), FAULT), GOOD) as script:
+        seen = watch(script, host)
+    assert seen.text == "I look.\nI look."
+    assert len(seen.calls) == 1
+
+
+def test_compressed_streams_are_read() -> None:
+    headers = {**GOOD.headers, "content-encoding": "gzip"}
+    packed = replace(GOOD, body=gzip.compress(GOOD.body), headers=headers)
+    assert received(packed, RecordingHost()) == GOOD.body
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+def test_real_errors_stay_what_they_are() -> None:
+    raises = pytest.raises(openai.RateLimitError)
+    with serving(failure(429, "slow down", retry_after="7")) as script, raises as caught:
+        watch(script, RecordingHost())
+    assert caught.value.response.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize("before", [(), text_chunks("I look."), call_chunks(0, "look", HALL, "a")])
+def test_an_error_inside_the_stream_reaches_the_host(before: Any) -> None:
+    host = RecordingHost()
+    with serving(stream(*before, OVERLOAD)) as script, pytest.raises(openai.APIError) as caught:
+        watch(script, host)
+    assert "Overloaded" in caught.value.message
+    assert host.reports == []
+
+
+def test_no_call_of_a_failed_answer_is_passed_on() -> None:
+    body = received(stream(*call_chunks(0, "look", HALL, "a"), OVERLOAD), RecordingHost())
+    assert body == OVERLOAD
+
+
+def test_a_connection_that_breaks_is_the_hosts_to_handle() -> None:
+    with (
+        serving(stream(*text_chunks("I look."), *CUT, lost=99)) as script,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        watch(script, RecordingHost())
+
+
+@pytest.mark.parametrize("reply", [failure(503, "Overloaded"), stream(OVERLOAD), stream(lost=9)])
+def test_an_error_of_a_hidden_request_never_replaces_an_answer(reply: Reply) -> None:
+    host = RecordingHost()
+    first = stream(ROLE, *text_chunks("I look."), *CUT, chunk({}, "length"), DONE)
+    with serving(first, reply) as script:
+        seen = watch(script, host)
+    assert seen.text.startswith("I look.\n")
+    assert "[not run: look" in seen.text
+    assert seen.finish == "length"
+    outcome = host.report.outcome
+    assert outcome is not None and isinstance(outcome.verdict, Reject)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (failure(503, "Overloaded"), openai.APIError),
+        (stream(OVERLOAD), openai.APIError),
+        (stream(lost=9), httpx.RemoteProtocolError),
+    ],
+)
+def test_without_any_answer_the_later_error_is_the_hosts(
+    reply: Reply, error: type[Exception]
+) -> None:
+    with serving(stream(ROLE, STOP, DONE), reply) as script, pytest.raises(error):
+        watch(script, RecordingHost())
+
+
+@pytest.mark.parametrize("event", [b"data: <html>\n\n", b'data: {"data": 1}\n\n', b"data: []\n\n"])
+def test_streams_of_unknown_shape_are_untouched(event: bytes) -> None:
+    reply = stream(ROLE, event, *CUT, DONE)
+    assert received(reply, RecordingHost()) == reply.body
+
+
+# --- this layer breaks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["defuse", "asking_again", "done", "runnable_tag"])
+def test_when_this_layer_breaks_the_host_gets_the_servers_bytes(method: str) -> None:
+    host = RecordingHost(broken=frozenset({method}))
+    text = "Here:\n```shell\nls\n```\nThat is it." if method == "runnable_tag" else "I look."
+    events = {"asking_again": [*CUT, chunk({}, "length")]}.get(method, [STOP])
+    reply = stream(ROLE, *text_chunks(text), *events, DONE)
+    assert received(reply, host) == reply.body
+    assert (host.report.error is None) is (method == "done")
+
+
+def test_breaking_in_a_re_ask_gives_the_first_answer() -> None:
+    class Late(RecordingHost):
+        def defuse(self, *args: Any, **kwargs: Any) -> Any:
+            raise LookupError
+
+    host = Late()
+    first = stream(ROLE, *text_chunks("I look."), *CUT, chunk({}, "length"), DONE)
+    with serving(first, stream(ROLE, *call_chunks(0, "look", HALL, "b"), CALLED, DONE)) as script:
+        seen = watch(script, host)
+    assert seen.text == "I look."
+    assert seen.calls == [("a", "look", '{"place": "ha')]
+    assert host.report.error is not None
+
+
+def test_the_upstream_is_closed_when_the_reader_leaves() -> None:
+    with serving(GOOD) as script, sdk(script, RecordingHost()) as client:
+        given: Any = {"model": "tiny", "messages": MESSAGES, "tools": TOOLS, "stream": True}
+        events = client.chat.completions.create(**given)
+        next(iter(events))
+        events.close()
+        assert events.response.is_closed
+
+
+@pytest.mark.parametrize("mode", ["on", "observe"])
+def test_the_upstream_is_closed_when_nobody_reads(mode: Any) -> None:
+    upstream: list[Any] = []
+
+    class Watched(openai.DefaultHttpxClient):
+        def send(self, *args: Any, **kwargs: Any) -> Any:
+            upstream.append(super().send(*args, **kwargs))
+            return upstream[-1]
+
+    host = RecordingHost(answer=Settings("local/tiny", mode))
+    with serving(GOOD) as script, client_class(Watched)(host, "local") as client:
+        body = {"messages": MESSAGES, "tools": TOOLS, "stream": True}
+        with client.stream("POST", f"{script.url}/chat/completions", json=body):
+            pass
+    assert [response.is_closed for response in upstream] == [True]
+
+
+# --- any chunking -----------------------------------------------------------------------------
+
+ANSWERS = [
+    GOOD.body,
+    stream(ROLE, *text_chunks(f"I look.\n{MARKUP}"), STOP, DONE).body,
+    stream(*text_chunks("a <b> c {d} `e`\n```python\nx\n```\n"), STOP, USAGE, DONE).body,
+]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(ANSWERS), st.lists(st.integers(1, 200), max_size=30))
+def test_any_chunking_gives_the_same_answer(body: bytes, sizes: list[int]) -> None:
+    request = read_request({"messages": MESSAGES, "tools": TOOLS})
+
+    def pieces() -> Iterator[bytes]:
+        at = 0
+        for size in [*sizes, len(body)]:
+            yield body[at : at + size]
+            at += size
+
+    whole = StreamedAnswer(request.tools, lambda tag: tag == "shell")
+    parts = StreamedAnswer(request.tools, lambda tag: tag == "shell")
+    whole_free = whole.feed(body) + whole.close()
+    parts_free = b"".join(map(parts.feed, pieces())) + parts.close()
+    assert parts.output() == whole.output()
+    assert body.startswith(parts_free)
+    assert whole_free == parts_free
+    assert (whole.output().text or "").startswith(parts.shown("text"))
+    assert all(event.terminated for event in EventReader().feed(parts_free))
+
+
+@pytest.mark.parametrize("unit", ["word ", "<", " ", "{", "\n@", "```\n"])
+def test_cost_is_linear_in_the_answer(unit: str) -> None:
+    request = read_request({"messages": MESSAGES, "tools": TOOLS})
+
+    def seconds(count: int) -> float:
+        events = [chunk({"content": unit})] * count
+        answer = StreamedAnswer(request.tools, lambda tag: False)
+        start = time.perf_counter()
+        for event in events:
+            answer.feed(event)
+        answer.close()
+        return time.perf_counter() - start
+
+    seconds(200)
+    assert seconds(8_000) < 40 * max(seconds(1_000), 0.005)
