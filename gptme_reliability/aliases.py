@@ -40,7 +40,12 @@ PARAMETER_ALIASES: Final[dict[str, frozenset[str]]] = {
 }
 """A parameter's folded name → other folded names for it."""
 
-KNOWN_COMMANDS: Final = frozenset(
-    ["awk", "bash", "cargo", "chmod", "chown", "clear", "cmake", "curl", "docker", "export", "find", "gcc", "git", "grep", "gzip", "head", "java", "javac", "kill", "kubectl", "less", "locate", "make", "mkdir", "mount", "node", "patch", "path", "perl", "ping", "printf", "python", "python3", "read", "rename", "rmdir", "rsync", "rustc", "screen", "scp", "sed", "service", "sh", "sleep", "sort", "split", "ssh", "stat", "sudo", "systemctl", "tail", "tar", "tee", "time", "tmux", "top", "touch", "tree", "type", "umount", "uname", "uniq", "unzip", "vi", "vim", "wget", "which", "xargs", "yarn", "zip"]
+_COMMANDS: Final = (
+    "awk bash cargo chmod chown clear cmake curl docker export find gcc git grep gzip head java "
+    "javac kill kubectl less locate make mkdir mount node patch path perl ping printf python "
+    "python3 read rename rmdir rsync rustc screen scp sed service sh sleep sort split ssh stat "
+    "sudo systemctl tail tar tee time tmux top touch tree type umount uname uniq unzip vi vim "
+    "wget which xargs yarn zip"
 )
+KNOWN_COMMANDS: Final = frozenset(_COMMANDS.split())
 """Programs: a name that is one of these was meant as itself, however near a tool's name is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from gptme_reliability.resolve import required
 from gptme_reliability.types import (
@@ -18,7 +18,6 @@ from gptme_reliability.types import (
     Reject,
     Retry,
     ToolDefinition,
-    Verdict,
     Violation,
 )
 
@@ -155,7 +154,7 @@ def _stand_in(verdict: Retry) -> str:
 
 
 def _replayable(output: ModelOutput, verdict: Retry) -> list[tuple[dict[str, Any], str]]:
-    """The native calls of a failed answer with the answer to each; empty unless all can be shown."""
+    """The native calls of a failed answer with the answer to each; all can be shown, or none."""
     if not output.tool_calls:
         return []
     replayed: list[tuple[dict[str, Any], str]] = []
@@ -204,19 +203,13 @@ def final_text(verdict: Accept | Reject) -> str:
     return "\n\n".join(part for part in (verdict.text.rstrip(), "\n".join(lines)) if part)
 
 
-def refusal_lines(verdict: Verdict) -> list[str]:
+def refusal_lines(verdict: Reject) -> list[str]:
     """One line for each call that was not run, of a form that no parser takes for a call."""
-    match verdict:
-        case Accept() | Retry():
-            return []
-        case Reject():
-            lines = [
-                f"(not run: {inert(refused.name or 'a tool call')} - {inert(refused.reason)})"
-                for refused in verdict.refused
-            ]
-            return lines or [f"(not run: {inert(verdict.reason)})"]
-        case _:
-            assert_never(verdict)
+    lines = [
+        f"(not run: {inert(refused.name or 'a tool call')} - {inert(refused.reason)})"
+        for refused in verdict.refused
+    ]
+    return lines or [f"(not run: {inert(verdict.reason)})"]
 
 
 def inert(text: str) -> str:

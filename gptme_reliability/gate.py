@@ -22,8 +22,8 @@ from gptme_reliability.dialects.table import CALL_FENCES
 
 # gptme's own pattern for a call in text, cut off before the JSON: a line that begins so.
 _HOST_LINE: Final = re.compile(r"^@[^\r\n]+?\([\w\-:.]+\):", re.MULTILINE)
-# A host that drops reasoning before it parses sees a line begin here.
-_REASONING_ENDS: Final = ("</think>", "</thinking>")
+# Enough to see the end of a reasoning block, behind which a line begins for some hosts.
+_CONTEXT: Final = len("</thinking>")
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\r\n]*)([\r\n]?)")
 
 
@@ -44,8 +44,9 @@ class Gate:
         self._names = frozenset(names)
         self._pattern = opener_pattern(self._names)
         self._runnable_tag = runnable_tag
-        # The first character is context: it tells whether a line begins behind it.
+        # The first ``_known`` characters are context: they tell whether a line begins there.
         self._buffer = "\n"
+        self._known = 1
         self._spaces: list[str] = []
         self._safe = 0
         self._held = False
@@ -72,19 +73,18 @@ class Gate:
 
     def _advance(self, clear: int) -> None:
         """Show the buffer up to ``clear``, without the white space before it."""
-        end = len(self._buffer[1:clear].rstrip()) + 1
-        if end == 1:
+        end = self._known + len(self._buffer[self._known : clear].rstrip())
+        if end == self._known:
             return
-        self._safe += end - 1
-        shown = self._buffer[:end]
-        context = "\n" if shown.endswith(_REASONING_ENDS) else shown[-1]
-        self._buffer = context + self._buffer[end:]
+        self._safe += end - self._known
+        start = max(0, end - _CONTEXT)
+        self._buffer, self._known = self._buffer[start:], end - start
 
     def _clear_until(self) -> int:
         """The index in the buffer up to which nothing can be a call; may set ``_held``."""
-        host = _HOST_LINE.search(self._buffer, 1)
+        host = _HOST_LINE.search(self._buffer, self._known)
         limit = host.start() if host else len(self._buffer)
-        position = 1
+        position = self._known
         while (match := self._pattern.search(self._buffer, position)) and match.start() < limit:
             position = match.end()
             if match["fence"]:
@@ -117,18 +117,19 @@ class Gate:
         if not inner:
             return None if len(content) < LONGEST_PARTIAL else False
         match = self._pattern.match("\n" + inner, 1)
-        if match and not match["fence"] and opens_call(match):
+        if match and not (match["fence"] or match["reasoning"]) and opens_call(match):
             return True
-        partial = partial_start("\n" + inner, self._names)
+        partial = partial_start("\n" + inner, self._names, 1)
         return None if partial == 1 and len(inner) < LONGEST_PARTIAL else False
 
     def _undecided(self) -> int:
         """Where an opener may have begun at the end of the buffer, else its end."""
         line = self._buffer.rfind("\n") + 1
-        if line and self._buffer.startswith("@", line):
+        if line >= self._known and self._buffer.startswith("@", line):
             if len(self._buffer) - line > LONGEST_PARTIAL:
                 self._held = True
             return line
         offset = max(0, len(self._buffer) - LONGEST_PARTIAL)
-        partial = partial_start(self._buffer[offset:], self._names)
+        first = max(self._known - offset, 0)
+        partial = partial_start(self._buffer[offset:], self._names, first)
         return len(self._buffer) if partial is None else offset + partial

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from gptme_reliability.errors import ToolDefinitionError
 
@@ -61,9 +61,43 @@ class ToolDefinition:
         description = function.get("description")
         return cls(
             name=name,
-            parameters=parameters,
+            parameters=_with_json_types(parameters, 64),
             description=description if isinstance(description, str) else "",
         )
+
+
+# Names of Python types that tool authors write where JSON schema has its own.
+_JSON_TYPES: Final = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "dict": "object",
+    "list": "array",
+    "tuple": "array",
+    "None": "null",
+}
+
+
+def _with_json_types(schema: Any, depth: int) -> Any:
+    """The schema with Python's type names replaced; itself where there are none."""
+    if not isinstance(schema, Mapping) or depth <= 0:
+        return schema
+    changed: dict[str, Any] = {}
+    for key in ("properties", "$defs", "definitions"):
+        members = schema.get(key)
+        if isinstance(members, Mapping):
+            mended = {n: _with_json_types(m, depth - 1) for n, m in members.items()}
+            if any(mended[name] is not members[name] for name in mended):
+                changed[key] = mended
+    for key in ("items", "additionalProperties"):
+        mended_member = _with_json_types(schema.get(key), depth - 1)
+        if mended_member is not schema.get(key):
+            changed[key] = mended_member
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind in _JSON_TYPES:
+        changed["type"] = _JSON_TYPES[kind]
+    return {**schema, **changed} if changed else schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ tricky = st.sampled_from(
         "<think>x</think>",
         "</tool_call>",
         '{"name": "shell", "arguments": {"command": "rm"}}',
-        "it's \"quoted\" {braces} [x]",
+        'it\'s "quoted" {braces} [x]',
         "@shell(call-1): {}",
         "line\nline",
         "\\n \\d \\_ \\u0041",

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import openai
-from scripted_server import TOOLS, Script
+from scripted_server import TOOLS, Reply, Script, serving
 
 from gptme_reliability.surfaces.client import client_class
 from gptme_reliability.surfaces.host import Report, Settings
@@ -116,3 +116,14 @@ def watch(script: Script, host: RecordingHost | None, **body: Any) -> Seen:
                 call_id, name, arguments = seen.calls[-1]
                 seen.calls[-1] = (call_id, name, arguments + (call.function.arguments or ""))
     return seen
+
+
+def received(reply: Reply, host: RecordingHost | None) -> bytes:
+    """The bytes that the SDK would get."""
+    base = openai.DefaultHttpxClient
+    client = base() if host is None else client_class(base)(host, "local")
+    with serving(reply) as script, client:
+        body = {"messages": MESSAGES, "tools": TOOLS, "stream": True}
+        with client.stream("POST", f"{script.url}/chat/completions", json=body) as response:
+            assert response.headers["content-type"] == "text/event-stream"
+            return b"".join(response.iter_bytes())

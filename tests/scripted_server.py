@@ -178,3 +178,15 @@ ROLE = chunk({"role": "assistant", "content": None})
 def stream(*events: bytes, lost: int = 0) -> Reply:
     """A streamed reply."""
     return Reply(b"".join(events), headers={"content-type": "text/event-stream"}, lost=lost)
+
+
+STOP = chunk({}, "stop")
+GOOD_STREAM = stream(
+    ROLE,
+    *text_chunks("I look."),
+    *call_chunks(0, "look", '{"place": "hall"}', "a"),
+    chunk({}, "tool_calls"),
+    DONE,
+)
+CUT = call_chunks(0, "look", '{"place": "ha', "a")
+OVERLOAD = b'data: {"error": {"code": 503, "message": "Overloaded"}}\n\n'

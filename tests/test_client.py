@@ -128,7 +128,7 @@ def test_the_budget_ends_in_text_that_says_what_was_not_run() -> None:
         raw = ask(script, host)
     assert message(raw).tool_calls is None
     assert message(raw).content.startswith("I look.")
-    assert "[not run: look" in message(raw).content
+    assert "not run: look" in message(raw).content
     assert raw.parse().choices[0].finish_reason == "length"
 
 
@@ -208,7 +208,7 @@ def test_an_error_of_a_hidden_request_never_replaces_an_answer() -> None:
     with serving(broken, failure(503, "Overloaded")) as script:
         raw = ask(script, host)
     assert message(raw).content.startswith("I look.")
-    assert "[not run: look" in message(raw).content
+    assert "not run: look" in message(raw).content
     outcome = host.report.outcome
     assert outcome is not None and isinstance(outcome.verdict, Reject)
     assert "HTTP 503" in outcome.verdict.reason

@@ -79,7 +79,7 @@ def by_id(scenario_id: str) -> Scenario:
     [
         ("valid/shell", "executed"),
         ("docs/shell-fence", "wrong"),
-        ("argument/missing-command", "wrong"),
+        ("argument/missing-command", "empty command"),
         ("hermes/closed", "not run"),
         ("shape/object", "crash"),
         ("tool/unknown", "silent"),

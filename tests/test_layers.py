@@ -80,9 +80,10 @@ for name in {FOREIGN!r}:
     sys.modules[name] = None
 from gptme_reliability import check, ModelOutput, ToolDefinition, Gate
 import gptme_reliability.exchange, gptme_reliability.gate
-tool = ToolDefinition("shell", {{"type": "object", "properties": {{"command": {{"type": "string"}}}},
-                       "required": ["command"], "additionalProperties": False}})
-verdict = check(ModelOutput('<tool_call>{{"name": "Shell", "arguments": {{"cmd": "ls"}}}}</tool_call>'), [tool])
+schema = {{"type": "object", "properties": {{"command": {{"type": "string"}}}}}}
+tool = ToolDefinition("shell", {{**schema, "required": ["command"], "additionalProperties": False}})
+text = '<tool_call>{{"name": "Shell", "arguments": {{"cmd": "ls"}}}}</tool_call>'
+verdict = check(ModelOutput(text), [tool])
 assert [dict(c.arguments) for c in verdict.calls] == [{{"command": "ls"}}], verdict
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -70,27 +70,27 @@ def opens_call(match: re.Match[str]) -> bool:
     return key is None or envelope_key(key) is not None
 
 
-def partial_start(tail: str, names: Iterable[str]) -> int | None:
+def partial_start(tail: str, names: Iterable[str], first: int) -> int | None:
     """Where in ``tail`` an opener may have begun that needs more text to be decided.
 
-    ``tail`` is the end of the text so far; its first character is context only.
+    ``tail`` is the end of the text so far; what stands before ``first`` is context only.
     Returns an index into ``tail``, or None.
     """
-    starts = [
-        index
-        for index in (_partial_marker(tail), _partial_bracket(tail), _partial_line(tail, names))
-        if index is not None
-    ]
-    return min(starts, default=None)
+    starts = (
+        _partial_marker(tail, first),
+        _partial_bracket(tail, first),
+        _partial_line(tail, names, first),
+    )
+    return min((start for start in starts if start is not None), default=None)
 
 
 _LOWER_MARKERS: Final = tuple(marker.lower() for marker in MARKERS)
 _LONGEST_MARKER: Final = max(map(len, MARKERS))
 
 
-def _partial_marker(tail: str) -> int | None:
+def _partial_marker(tail: str, first: int) -> int | None:
     lowered = tail.lower()
-    for start in range(max(1, len(tail) - _LONGEST_MARKER + 1), len(tail)):
+    for start in range(max(first, len(tail) - _LONGEST_MARKER + 1), len(tail)):
         if tail[start] in "<[" and any(m.startswith(lowered[start:]) for m in _LOWER_MARKERS):
             return start
     return None
@@ -104,26 +104,32 @@ _OPEN_BRACKET: Final = re.compile(
 )
 
 
-def _partial_bracket(tail: str) -> int | None:
-    for start, char in enumerate(tail):
-        if start and char in "{[" and _OPEN_BRACKET.match(tail, start):
+def _partial_bracket(tail: str, first: int) -> int | None:
+    for start in range(first, len(tail)):
+        if tail[start] in "{[" and _OPEN_BRACKET.match(tail, start):
             return start
     return None
 
 
-_LINE_BEGINNING: Final = re.compile(r"(?:[\r\n]|</think(?:ing)?>)([ \t]{0,16})([^\r\n]*)\Z")
+# What a line begins behind.
+_LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>")
+_DEEPEST_INDENT: Final = 16
 _PREFIXES: Final = ("functions.", "function.", "tools.", "tool.", "default_api.")
 
 
-def _partial_line(tail: str, names: Iterable[str]) -> int | None:
-    match = _LINE_BEGINNING.search(tail)
-    if match is None:
+def _partial_line(tail: str, names: Iterable[str], first: int) -> int | None:
+    start = max(tail.rfind(end) + len(end) if end in tail else -1 for end in _LINE_ENDS)
+    if start < 0:
         return None
-    word = match[2].lower()
+    line = tail[start:].lower()
+    word = line.lstrip(" \t")
+    start = max(start, first)
+    if len(line) - len(word) > _DEEPEST_INDENT or len(tail) - len(word) < first:
+        return None
     if not word.strip("`~") or word.startswith("@"):
-        return match.start(1)
+        return start
     for prefix in _PREFIXES:
         if prefix.startswith(word):
-            return match.start(1)
+            return start
         word = word.removeprefix(prefix)
-    return match.start(1) if any((n.lower() + " (").startswith(word) for n in names) else None
+    return start if any((n.lower() + " (").startswith(word) for n in names) else None

@@ -65,7 +65,8 @@ _CUES: Final = re.compile(
 )
 # The writer announces what it does next.
 _INTENT: Final = re.compile(
-    r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|i'm (?:now )?\w+ing)\b",
+    r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|"
+    r"i'm (?:now )?\w+ing)\b",
     re.IGNORECASE,
 )
 # An instruction to the reader, not an announcement of the writer's.

@@ -34,7 +34,9 @@ _WORDS: Final[dict[Outcome, tuple[str, str]]] = {
     "crash": ("gptme dies", "red"),
     "hung": ("retries for minutes", "red"),
     "wrong": ("RUNS WRONGLY", "bold red"),
+    "empty command": ("RUNS AN EMPTY COMMAND", "bold red"),
 }
+_WRONG: Final[frozenset[Outcome]] = frozenset(("wrong", "empty command"))
 _RIGHT: Final[frozenset[Outcome]] = frozenset(("executed", "asked", "text", "asked for nothing"))
 
 
@@ -71,7 +73,7 @@ def demo(only: str = "") -> int:
     _print_table(scenarios, runs)
     if interrupted:
         return INTERRUPTED
-    return int(any(run.outcome == "wrong" for run in runs.values() if run.plugin))
+    return int(any(run.outcome in _WRONG for run in runs.values() if run.plugin))
 
 
 def jobs(scenarios: Sequence[Scenario]) -> list[Job]:
@@ -183,7 +185,8 @@ def _print_table(scenarios: Sequence[Scenario], runs: dict[tuple[str, bool], Run
     if table.row_count:
         console.print(table)
     for plugin, arm in ((False, "gptme alone:    "), (True, "with the plugin:")):
-        console.print(f"{arm} {_summary([r for r in runs.values() if r.plugin is plugin])}")
+        summary = _summary([run for run in runs.values() if run.plugin is plugin])
+        console.print(f"{arm} {summary}", soft_wrap=True)
 
 
 def _cell(run: Run | None) -> str:
@@ -197,5 +200,5 @@ def _summary(runs: Sequence[Run]) -> str:
     right = sum(run.outcome in _RIGHT for run in runs)
     others = Counter(run.outcome for run in runs if run.outcome not in _RIGHT)
     parts = [f"{right} of {len(runs)} right"]
-    parts += [f"{count} {_WORDS[outcome][0].lower()}" for outcome, count in others.most_common()]
+    parts += [f"{count} x {_WORDS[outcome][0].lower()}" for outcome, count in others.most_common()]
     return ", ".join(parts)

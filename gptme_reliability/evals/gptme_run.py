@@ -23,7 +23,16 @@ from gptme_reliability.evals.launch import Launcher, kill_group
 from gptme_reliability.evals.scenarios import Answer, Scenario
 
 Outcome: TypeAlias = Literal[
-    "executed", "asked", "text", "asked for nothing", "not run", "silent", "wrong", "crash", "hung"
+    "executed",
+    "asked",
+    "text",
+    "asked for nothing",
+    "not run",
+    "silent",
+    "wrong",
+    "empty command",
+    "crash",
+    "hung",
 ]
 """What came of a run.
 
@@ -33,7 +42,8 @@ Outcome: TypeAlias = Literal[
 ``asked for nothing``: nothing was to run, nothing ran, but the model was asked again.
 ``not run``: what was meant did not run.
 ``silent``: it did not run, and neither the model nor the user was told: the run just ended.
-``wrong``: something ran that was not meant.
+``wrong``: something ran that was not meant. ``empty command``: what ran was nothing, and
+gptme reported it as a success.
 ``crash``: gptme died. ``hung``: it did not end in time.
 """
 
@@ -215,6 +225,8 @@ def _environment(home: Path, url: str) -> dict[str, str]:
 
 def _execute(model: _Model, home: Path, url: str, timeout: float, launcher: Launcher) -> None:
     run, out, err = model.run, home.parent / "stdout", home.parent / "stderr"
+    out.touch()
+    err.touch()
     arguments = ["-n", "--stream" if run.streamed else "--no-stream", "--tool-format", "tool"]
     arguments += ["-m", "local/scripted", "-t", TOOLS, "--system", "short", "--no-workspace"]
     arguments += ["-w", str(model.workspace), run.scenario.prompt]
@@ -271,6 +283,8 @@ def _outcome(run: Run) -> Outcome:
     scenario = run.scenario
     if _ran_wrongly(run):
         return "wrong"
+    if EMPTY_COMMAND in run.results:
+        return "empty command"
     if run.exit_code is None:
         return "hung"
     if run.exit_code != 0:
@@ -285,8 +299,6 @@ def _outcome(run: Run) -> Outcome:
 
 def _ran_wrongly(run: Run) -> bool:
     """Whether anything in the workspace is neither as before nor on the way to what was meant."""
-    if EMPTY_COMMAND in run.results:
-        return True
     meant, given = run.scenario.files, run.scenario.given
     for name in {*run.files, *given}:
         content, before = run.files.get(name), given.get(name)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gptme_reliability.adapters.openai_response import call_extras, sum_usage
 from gptme_reliability.adapters.openai_stream import write_chunks, write_delta
-from gptme_reliability.adapters.sse import DONE
+from gptme_reliability.adapters.sse import DONE, encode_event
 from gptme_reliability.surfaces.answers import (
     WholeAnswer,
     comes_whole,
@@ -140,8 +140,8 @@ class Relay:
             return ending
         if answer.foreign or answer.error is not None:
             ending = self._asking.give_up("asking again failed: no answer in the stream")
-            if ending is None and answer.error is not None:
-                yield answer.error
+            if ending is None:
+                yield answer.error or bytes(self._unsent)
             return ending
         return self._asking.answer(answer.output())
 

@@ -11,6 +11,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import json_repair
@@ -87,8 +89,8 @@ def typical() -> None:
     ratios = []
     for name, text in TYPICAL.items():
         output = ModelOutput(text, finish_reason="stop")
-        ours = median_us(lambda o=output: check(o, TOOLS))
-        theirs = median_us(lambda t=text: json_repair.loads(t))
+        ours = median_us(partial(check, output, TOOLS))
+        theirs = median_us(partial(json_repair.loads, text))
         ratios.append(ours / theirs)
         print(f"{name:<24}{ours:>12.0f}{theirs:>16.0f}{ours / theirs:>8.2f}")
     raw = ModelOutput(tool_calls=[native("shell", {"command": "ls -la"})])
@@ -111,7 +113,7 @@ def hostile() -> None:
     for name, unit in HOSTILE.items():
         sizes = (10_000, 100_000, 1_000_000)
         times = [once_s((unit * (size // len(unit) + 1))[:size]) for size in sizes]
-        steps = [later / max(earlier, 1e-4) for earlier, later in zip(times, times[1:])]
+        steps = [later / max(earlier, 1e-4) for earlier, later in pairwise(times)]
         worst = max(worst, times[-1])
         growth = " ×".join(f"{step:.1f}" for step in steps)
         print(f"{name:<24}{times[0]:>10.4f}{times[1]:>10.4f}{times[2]:>10.3f}{'×' + growth:>14}")
