@@ -87,12 +87,12 @@ class Gate:
         position = self._known
         while (match := self._pattern.search(self._buffer, position)) and match.start() < limit:
             position = match.end()
-            if match["fence"]:
+            if match.lastgroup == "fence":
                 held = self._fence(match.start("fence"))
                 if held is not False:
                     self._held = bool(held)
                     return match.start("fence")
-            elif not match["reasoning"]:
+            elif match.lastgroup != "reasoning":
                 if opens_call(match):
                     self._held = True
                     return match.start()
@@ -117,7 +117,7 @@ class Gate:
         if not inner:
             return None if len(content) < LONGEST_PARTIAL else False
         match = self._pattern.match("\n" + inner, 1)
-        if match and not (match["fence"] or match["reasoning"]) and opens_call(match):
+        if match and match.lastgroup not in ("fence", "reasoning") and opens_call(match):
             return True
         partial = partial_start("\n" + inner, self._names, 1)
         return None if partial == 1 and len(inner) < LONGEST_PARTIAL else False

@@ -82,8 +82,8 @@ class _Scanner:
         """The spans in order; ``_FORGET`` says that all before it was reasoning."""
         position = 0
         while match := self._pattern.search(self._text, position):
-            position = match.end()
-            if match["reasoning"]:
+            position, kind = match.end(), match.lastgroup
+            if kind == "reasoning":
                 tag = match["reasoning"].lower()
                 if tag in _CLOSING_OF:
                     end = self._find(_CLOSING_OF[tag], match.end())
@@ -97,7 +97,8 @@ class _Scanner:
             if span is None:
                 if not self._budget.spend(0):
                     return
-                position = max(position if match["fence"] else match.start() + 1, match.start() + 1)
+                if kind != "fence":
+                    position = match.start() + 1
                 continue
             yield replace(span, thinking=self._thinking)
             position = max(span.end, match.end())
@@ -117,18 +118,19 @@ class _Scanner:
         return found
 
     def _span(self, match: re.Match[str]) -> Span | None:
-        if match["fence"]:
+        if match.lastgroup == "fence":
             return self._fenced(match.start("fence"))
         return self._bare(match) if opens_call(match) else None
 
     def _bare(self, match: re.Match[str]) -> Span | None:
-        if match["marker"]:
+        kind = match.lastgroup
+        if kind == "marker":
             return self._wrapped(_WRAPPER_OF[match["marker"].lower()], match.start(), match.end())
-        if match["host"]:
+        if kind == "host":
             return self._host_call(match.start())
-        if match["calls"]:
+        if kind == "calls":
             return self._python_list(match.start())
-        if match.groupdict().get("python"):
+        if kind == "python":
             return self._python_call(match.start("python"))
         return self._json(match.start())
 
@@ -338,7 +340,7 @@ class _Scanner:
             return None
         content = self._skip_spaces(line.end())
         match = self._pattern.match(self._text, content)
-        if match is None or match["fence"] or match["reasoning"] or not opens_call(match):
+        if match is None or match.lastgroup in ("fence", "reasoning") or not opens_call(match):
             return None
         span = self._bare(match)
         if span is None:

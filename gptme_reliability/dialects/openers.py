@@ -66,8 +66,9 @@ def envelope_key(key: str) -> str | None:
 
 def opens_call(match: re.Match[str]) -> bool:
     """Whether a match of the opener pattern can really begin a call."""
-    key = match.groupdict().get("key") or match.groupdict().get("key2")
-    return key is None or envelope_key(key) is not None
+    if match.lastgroup == "object":
+        return envelope_key(match["key"]) is not None
+    return match.lastgroup != "objects" or envelope_key(match["key2"]) is not None
 
 
 def partial_start(tail: str, names: Iterable[str], first: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from gptme_reliability.dialects.shapes import Flaw, RawCall
@@ -13,6 +14,12 @@ _NAME: Final = re.compile(r"\s{0,64}([A-Za-z_][\w.\-]{0,120})\s{0,16}\(")
 _KEYWORD: Final = re.compile(r"\s*([A-Za-z_]\w{0,120})\s*(?:=(?!=))")
 _SEPARATOR: Final = re.compile(r"\s*(,?)\s*")
 MOST_CALLS: Final = 4096
+# Spellings that need mending in JSON and are the language's own here.
+_PYTHON_SPELLINGS: Final = frozenset(
+    {"single_quotes", "triple_quotes", "string_prefix", "python_literal", "parentheses"}
+)
+# The values that most calls are made of, read without the tolerant reader.
+_SIMPLE: Final = re.compile(r"(?:'([^'\\\n\r]*)'|\"([^\"\\\n\r]*)\")(?=\s{0,16}[,)])")
 
 
 def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
@@ -41,22 +48,43 @@ def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
             flaw = Flaw("syntax", "a comma is missing between two arguments")
             return RawCall(name, flaw=flaw), position
         key = _KEYWORD.match(text, position)
-        reading = read_value(text, key.end() if key else position, stop=")")
-        if isinstance(reading, Fault):
-            return RawCall(name, flaw=Flaw(reading.rule, reading.message)), reading.end
-        if reading.missing_closers:
-            flaw = Flaw("cut_off", "the call ends before its closing bracket")
-            return RawCall(name, flaw=flaw), len(text)
-        repairs.extend(reading.repairs)
-        position = reading.end
+        start_of_value = _behind_spaces(text, key.end() if key else position)
+        simple = _SIMPLE.match(text, start_of_value)
+        if simple:
+            value, position = simple[1] if simple[2] is None else simple[2], simple.end()
+        else:
+            reading = read_value(text, start_of_value, stop=")")
+            if isinstance(reading, Fault):
+                return RawCall(name, flaw=Flaw(reading.rule, reading.message)), reading.end
+            if reading.missing_closers:
+                flaw = Flaw("cut_off", "the call ends before its closing bracket")
+                return RawCall(name, flaw=flaw), len(text)
+            repairs.extend(_under(key[1] if key else None, reading.repairs))
+            value, position = reading.value, reading.end
         if key is None:
-            positional.append(reading.value)
-        elif key[1] in keywords and keywords[key[1]] != reading.value:
+            positional.append(value)
+        elif key[1] in keywords and keywords[key[1]] != value:
             flaw = Flaw("duplicate_key", f"the argument {key[1]!r} is given twice")
             return RawCall(name, flaw=flaw), position
         else:
-            keywords[key[1]] = reading.value
+            keywords[key[1]] = value
     return _finished(name, keywords, positional, repairs), position
+
+
+def _behind_spaces(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
+
+
+def _under(name: str | None, repairs: tuple[Repair, ...]) -> list[Repair]:
+    """The repairs of one argument's value, with their paths below that argument's name."""
+    prefix = "$" if name is None else f"$.{name}"
+    return [
+        replace(repair, path=prefix + repair.path[1:])
+        for repair in repairs
+        if repair.rule not in _PYTHON_SPELLINGS
+    ]
 
 
 def _finished(

@@ -1,0 +1,76 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The contents of all fences of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command line as an installed user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "gptme_reliability.cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_library_example(code: str) -> None:
+    """The library example runs as it stands."""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_command_line_example(tmp_path: Path) -> None:
+    """The shell example gives the verdict that it promises."""
+    (example,) = blocks("console")
+    tools = re.search(r"^\[\{.*?\}\]$", example, re.MULTILINE | re.DOTALL)
+    answer = re.search(r"echo '(.*)' \| gptme-reliability", example)
+    assert tools and answer
+    (tmp_path / "tools.json").write_text(tools[0])
+    result = run("check", "--tools", str(tmp_path / "tools.json"), stdin=answer[1] + "\n")
+    verdict = json.loads(result.stdout)
+    assert verdict["verdict"] == "accept"
+    assert verdict["calls"] == [{"name": "shell", "arguments": {"command": "ls"}}]
+
+
+def test_help_block() -> None:
+    """The help in the README is the help of the program, whatever the line breaks."""
+    (shown,) = (block for block in blocks("text") if block.startswith("usage:"))
+    assert shown.split() == run("check", "--help").stdout.split()
+
+
+def test_settings_table() -> None:
+    """Every setting that has effect is in the table, with its default."""
+    from gptme_reliability.surfaces.gptme.config import KEYS
+
+    shown = dict(re.findall(r"^\| `([\w.]+)` \| `(.+?)` \|", TEXT, re.MULTILINE))
+    built = {name: key.default for name, key in KEYS.items() if key.built}
+    assert shown.keys() == built.keys()
+    for name, default in built.items():
+        value = list(default) if isinstance(default, tuple) else default
+        assert json.loads(shown[name]) == value
+
+
+def test_two_commands() -> None:
+    """One command runs the demo, one passes the tests; both set everything up."""
+    commands = [block.strip() for block in blocks("sh") if block.startswith("python3 -m venv")]
+    assert len(commands) == 2
+    assert commands[0].endswith("gptme-reliability demo")
+    assert commands[1].endswith("pytest -q")
