@@ -1,0 +1,60 @@
+"""Which tool or parameter was meant: the tables of names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from laws import TOOLS
+
+from gptme_reliability import Accept, ModelOutput, Policy, Retry, ToolDefinition, check
+from gptme_reliability.resolve import resolve_parameters, resolve_tool
+
+CASES = Path(__file__).parent / "cases"
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    text = (CASES / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("row", rows("names.jsonl"), ids=json.dumps)
+def test_tool_names(row: dict[str, Any]) -> None:
+    """A name resolves to one tool by the rule of its row, or to none."""
+    offered = [ToolDefinition(name) for name in row["offered"]] if "offered" in row else TOOLS
+    found = resolve_tool(row["written"], row.get("arguments", {}), offered)
+    assert (found and found.name) == row["tool"]
+    if found:
+        assert found.rule == row["rule"]
+
+
+@pytest.mark.parametrize("row", rows("parameters.jsonl"), ids=json.dumps)
+def test_parameter_names(row: dict[str, Any]) -> None:
+    """Unknown arguments stand for the parameters of their row, or for none."""
+    tool = next(tool for tool in TOOLS if tool.name == row["tool"])
+    found = resolve_parameters(row["arguments"], tool)
+    assert {key: meant.name for key, meant in found.items()} == row["becomes"]
+
+
+def call(name: str, arguments: dict[str, Any]) -> ModelOutput:
+    text = json.dumps({"name": name, "arguments": arguments})
+    return ModelOutput(f"<tool_call>{text}</tool_call>")
+
+
+def test_two_guesses_on_a_writing_tool_are_asked_about() -> None:
+    """Neither the alias of a tool nor that of its parameter may lean on the other."""
+    assert isinstance(check(call("bash", {"command": "ls"}), TOOLS), Accept)
+    assert isinstance(check(call("shell", {"cmd": "ls"}), TOOLS), Accept)
+    assert isinstance(check(call("bash", {"cmd": "ls"}), TOOLS), Retry)
+    reading = [ToolDefinition(t.name, t.parameters, read_only=True) for t in TOOLS]
+    assert isinstance(check(call("bash", {"cmd": "ls"}), reading), Accept)
+
+
+def test_aliases_can_be_switched_off() -> None:
+    """Without aliases another word for a tool is an unknown tool."""
+    policy = Policy(aliases=False)
+    assert isinstance(check(call("bash", {"command": "ls"}), TOOLS, policy), Retry)
+    assert isinstance(check(call("shell", {"cmd": "ls"}), TOOLS, policy), Retry)
+    assert isinstance(check(call("Shell", {"command": "ls"}), TOOLS, policy), Accept)
