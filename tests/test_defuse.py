@@ -16,6 +16,7 @@ from pytest_mock import MockerFixture
 
 from gptme_reliability.gate import Gate
 from gptme_reliability.surfaces.gptme.defuse import defuse, runnable_tag
+from gptme_reliability.surfaces.gptme.markup import tame
 from gptme_reliability.types import Call, Repair
 
 SHELL = Call("shell", {"command": "ls"}, id="call-7")
@@ -221,3 +222,21 @@ def test_long_hostile_texts_are_parsed_a_bounded_number_of_times(
     assert parser.call_count <= 5
     if line.startswith("```"):  # gptme's parser takes quadratic time for these
         assert all(len(call.args[0]) < 100 for call in parser.call_args_list)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[THINK]so[/THINK]42", "[THINK]so\\[/THINK]42"),
+        ("close it with [/b].", "close it with \\[/b]."),
+        ("[b]bold[/b]", "[b]bold[/b]"),
+        ("a[1] and [link](x)", "a[1] and [link](x)"),
+        ("\\[/b] is fine", "\\[/b] is fine"),
+    ],
+)
+def test_what_kills_the_terminal_is_made_text(text: str, shown: str) -> None:
+    """Only what rich cannot print is changed, and only by a backslash."""
+    changed, repairs = tame(text)
+    assert changed == shown
+    assert bool(repairs) == (changed != text)
+    assert all(repair.kind == "presentation" for repair in repairs)

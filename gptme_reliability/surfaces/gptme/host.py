@@ -39,15 +39,23 @@ class GptmeHost:
     def defuse(
         self, reasoning: str | None, text: str, calls: Sequence[Call], *, streamed: bool
     ) -> tuple[str | None, str, tuple[Repair, ...]]:
-        """Make inert what gptme would run beside ``calls``; see the module ``defuse``."""
+        """Make inert what gptme would run beside ``calls``, and what kills it when shown.
+
+        See the modules ``defuse`` and ``markup``.
+        """
         from gptme_reliability.surfaces.gptme import notices
         from gptme_reliability.surfaces.gptme.defuse import defuse
+        from gptme_reliability.surfaces.gptme.markup import tame
 
         # The answer is about to be shown where the status stands.
         notices.clear_status()
-        return defuse(
+        reasoning, text, repairs = defuse(
             reasoning, text, calls, streamed=streamed, strict=streamed and _parses_while_streaming()
         )
+        if not streamed:
+            text, marks = tame(text)
+            repairs += marks
+        return reasoning, text, repairs
 
     def runnable_tag(self, tag: str) -> bool:
         """Whether gptme would run a fence with this tag."""

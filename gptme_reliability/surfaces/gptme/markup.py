@@ -1,0 +1,38 @@
+"""Text that kills gptme when it is shown: closing tags of terminal markup without an opening.
+
+gptme prints a whole answer as rich's markup, and ``[/THINK]`` or ``[/b]`` in plain text ends
+the session with an error (gptme 0.35.1).  Such tags get the backslash that makes them text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gptme_reliability.types import Repair
+
+_CLOSING_TAG: Final = re.compile(r"(?<!\\)\[(?=/[^\[\]]*\])")
+_ANY_TAG: Final = re.compile(r"(?<!\\)\[(?=[a-zA-Z#/@][^\[\]]*\])")
+
+
+def tame(text: str) -> tuple[str, tuple[Repair, ...]]:
+    """The text as gptme can print it, and a record if that took a change."""
+    if "[/" not in text or _prints(text):
+        return text, ()
+    for tag in (_CLOSING_TAG, _ANY_TAG):
+        changed = tag.sub(r"\\[", text)
+        if _prints(changed):
+            break
+    record = Repair("markup", "$.text", "[/…]", "\\[/…]", "presentation")
+    return changed, (record,)
+
+
+def _prints(text: str) -> bool:
+    from rich.errors import MarkupError
+    from rich.markup import render
+
+    try:
+        render(text)
+    except MarkupError:
+        return False
+    return True
