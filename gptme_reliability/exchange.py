@@ -49,14 +49,18 @@ Exchange: TypeAlias = Generator[ModelRequest, ModelOutput, Outcome]
 
 
 def exchange(
-    request: ModelRequest, policy: Policy = Policy(), facts: ModelFacts | None = None
+    request: ModelRequest,
+    policy: Policy = Policy(),
+    facts: ModelFacts | None = None,
+    attempts: list[Attempt] | None = None,
 ) -> Exchange:
     """Ask, check, and ask again until the answer may go to the host or the budget is spent.
 
     The first request yielded is ``request`` itself; later ones carry the failed answer and
-    what was wrong with it as further messages.
+    what was wrong with it as further messages.  ``attempts`` is a log that each attempt is added
+    to as it is judged, for a caller that wants to watch.
     """
-    attempts: list[Attempt] = []
+    attempts = [] if attempts is None else attempts
     asked = request
     while True:
         output = yield asked

@@ -7,11 +7,12 @@ whatever this check cannot show to be valid, and is loaded only then.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ToolDefinitionError
+from gptme_reliability.repair.reading import child_path
 from gptme_reliability.types import ToolDefinition, Violation
 
 if TYPE_CHECKING:
@@ -174,17 +175,9 @@ def check_definition(tool: ToolDefinition) -> None:
     _validator(tool)
 
 
-def json_path(parts: Any) -> str:
+def json_path(parts: Iterable[str | int]) -> str:
     """A JSONPath from the keys and indices that lead to a value."""
-    path = "$"
-    for part in parts:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif part.isidentifier():
-            path += f".{part}"
-        else:
-            path += f"[{json.dumps(part, ensure_ascii=False)}]"
-    return path
+    return reduce(child_path, parts, "$")
 
 
 def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:

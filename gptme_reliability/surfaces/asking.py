@@ -8,7 +8,6 @@ from gptme_reliability.adapters.openai_history import known_ids
 from gptme_reliability.adapters.openai_ids import assign_ids
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
 from gptme_reliability.feedback import final_text
-from gptme_reliability.pipeline import check
 from gptme_reliability.surfaces.host import Host, Settings
 from gptme_reliability.types import Accept, Call, ModelOutput, ModelRequest, Repair, Retry
 
@@ -40,8 +39,8 @@ class Asking:
         self._settings = settings
         self._streamed = streamed
         self._request = request
-        self._steps = exchange(request, settings.policy, settings.facts)
         self._attempts: list[Attempt] = []
+        self._steps = exchange(request, settings.policy, settings.facts, self._attempts)
         next(self._steps)
 
     def answer(self, output: ModelOutput) -> ModelRequest | Ending:
@@ -51,15 +50,7 @@ class Asking:
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return self._ending(outcome, len(outcome.attempts) - 1)
-        # The generator keeps its verdicts until its end, and checking is deterministic.
-        verdict = check(
-            output,
-            self._request.tools,
-            self._settings.policy,
-            messages=self._request.messages,
-            facts=self._settings.facts,
-        )
-        self._attempts.append(Attempt(output, verdict))
+        verdict = self._attempts[-1].verdict
         if isinstance(verdict, Retry):
             retries = self._settings.policy.retries
             self._host.asking_again(len(self._attempts), retries, verdict)
