@@ -6,7 +6,7 @@ from typing import Final
 
 _TOOLS: Final = {
     "shell": (
-        "bash sh zsh terminal cmd powershell console command execute_command run_command "
+        "bash sh zsh terminal console command execute_command run_command "
         "run_terminal_cmd run_shell run_shell_command execute_shell execute_bash run_bash "
         "shell_command shell_exec bash_tool exec_command run_in_terminal"
     ),
@@ -49,3 +49,20 @@ _COMMANDS: Final = (
 )
 KNOWN_COMMANDS: Final = frozenset(_COMMANDS.split())
 """Programs: a name that is one of these was meant as itself, however near a tool's name is."""
+
+_PLACES: Final = (
+    "sandbox remote prod production staging docker container ssh vm cloud kubernetes k8s"
+)
+OTHER_PLACES: Final = frozenset(_PLACES.split())
+"""Namespaces that say that a tool runs somewhere else than the one on offer."""
+
+_RESTRICTING: Final = (
+    "dry simulate simulated preview confirm only except exclude include filter if when unless "
+    "cwd dir directory folder workdir workspace root base chdir host hostname server remote user "
+    "username sudo sandbox container env environment args argv arguments parameters stdin input "
+    "inputs mode append overwrite force backup safe recursive lines line range start end from to "
+    "offset limit max min count first last files paths path file background async detach shell "
+    "interactive interpreter encoding version branch revision"
+)
+RESTRICTING: Final = frozenset(_RESTRICTING.split())
+"""Words in an argument's name that speak of where, how far or under which condition."""

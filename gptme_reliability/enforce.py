@@ -25,9 +25,24 @@ from gptme_reliability.types import (
 )
 
 CUT_OFF_REASONS: Final = frozenset(
-    {"length", "max_tokens", "max_output_tokens", "model_length", "disconnected"}
+    {
+        "length",
+        "max_tokens",
+        "max_output_tokens",
+        "model_length",
+        "disconnected",
+        "content_filter",
+        "error",
+        "abort",
+        "aborted",
+        "cancelled",
+        "canceled",
+        "incomplete",
+        "interrupted",
+        "timeout",
+    }
 )
-"""Finish reasons that say the output was cut; anything else counts as ended by itself."""
+"""Finish reasons that say the output was cut or broken off; others count as ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,7 @@ class Judged:
 
 def was_cut(finish_reason: str | None) -> bool:
     """Whether somebody said that the output was cut off."""
-    return finish_reason in CUT_OFF_REASONS
+    return isinstance(finish_reason, str) and finish_reason.strip().lower() in CUT_OFF_REASONS
 
 
 def forbidden(repairs: Sequence[Repair], policy: Policy) -> list[Repair]:
@@ -89,6 +104,9 @@ def decide(
     if not violations:
         return Accept(tuple(calls), text, tuple(changes), tuple(refused))
     standing = tuple(calls) if policy.partial == "stand" else ()
+    if not standing:
+        held = "held back, since another call of this answer was faulty"
+        refused += [RefusedCall(call.name, held, id=call.id) for call in calls]
     return Retry(
         feedback=feedback.render(violations, tools),
         violations=tuple(violations),

@@ -23,13 +23,15 @@ from gptme_reliability.types import (
 
 LONGEST: Final = 2_000
 """Characters of a feedback text; small contexts must not drown in it."""
+DOUBTS: Final = frozenset({"unclear", "echo", "fence", "unfinished_reasoning"})
+"""Violations that doubt whether a call was meant at all, rather than what it says."""
 _LONGEST_WRITTEN: Final = 80
 _MOST_NAMES: Final = 24
 
 
 def render(violations: Sequence[Violation], tools: Sequence[ToolDefinition]) -> str:
     """All violations of an answer as one text for the model."""
-    lines = ["Not everything was run:" if len(violations) > 1 else "Nothing was run:"]
+    lines = ["These faults were found:" if len(violations) > 1 else "This fault was found:"]
     lines += [f"- {describe(violation)}" for violation in violations]
     by_name = {tool.name: tool for tool in tools}
     shown: set[str] = set()
@@ -46,10 +48,7 @@ def render(violations: Sequence[Violation], tools: Sequence[ToolDefinition]) -> 
 def _closing(violations: Sequence[Violation]) -> str:
     if all(violation.rule == "empty" for violation in violations):
         return "Answer in text, or call a tool."
-    if any(
-        violation.rule in ("echo", "fence", "late", "unfinished_reasoning")
-        for violation in violations
-    ):
+    if any(violation.rule in DOUBTS for violation in violations):
         return "If you mean it, write it again as a proper tool call; if not, answer in text."
     return "Call the tool again with the fault corrected."
 
@@ -192,7 +191,7 @@ def _sane(raw: Any) -> dict[str, Any] | None:
 
 def pending(verdict: Retry) -> str:
     """What the model is told about refused calls together with the results of the others."""
-    return f"Besides this, something was not run.\n{verdict.feedback}"
+    return f"Another call of the same answer was not run. {verdict.feedback}"
 
 
 def final_text(verdict: Accept | Reject) -> str:

@@ -18,9 +18,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gptme_reliability import enforce, feedback
+from gptme_reliability.dialects.cues import PLACEHOLDER
 from gptme_reliability.dialects.decode import after_leaked_tokens, decode
 from gptme_reliability.dialects.placement import place
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
+from gptme_reliability.distance import fold
 from gptme_reliability.enforce import Judged
 from gptme_reliability.native import read_native
 from gptme_reliability.resolve import callable_names, resembles
@@ -39,8 +41,11 @@ from gptme_reliability.types import (
 _LONE_FENCE: Final = re.compile(
     r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n.*?\n\1\s*\Z", re.DOTALL
 )
+# A call without fence or markers: from its first bracket to its last.
+_CORE: Final = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
 _ECHOED_ROLES: Final = ("tool", "user", "function")
 _SHORTEST_ECHO: Final = 12
+_LONGEST_PLACEHOLDER: Final = 80
 
 
 def check(
@@ -54,7 +59,8 @@ def check(
     """Decide what may run of one answer, and what must be asked again.
 
     ``messages`` is the conversation so far: a call that only repeats what stood in it is not
-    run.  ``facts`` describes the model; nothing in this version depends on it.
+    run.  Where the server delivered native calls, the text beside them is text.  ``facts``
+    describes the model; nothing in this version depends on it.
 
     Raises:
         ToolDefinitionError: the parameters of a tool in question are no JSON schema.
@@ -63,17 +69,18 @@ def check(
     if not tools:
         return Accept(text=text)
     cut = enforce.was_cut(output.finish_reason)
-    natives = read_native(output.tool_calls)
+    natives = read_native(output.tool_calls or ())
     judged = [
         settle(_cut_native(raw, cut and index == len(natives) - 1), tools, policy, index)
         for index, raw in enumerate(natives)
     ]
-    found = _calls_in_text(text, tools, policy, cut, messages, len(judged))
-    judged += _not_repeated(found.judged, judged)
-    if not judged and not found.late:
+    if judged:
+        return enforce.decide(judged, text, tools, policy)
+    found = _calls_in_text(text, tools, policy, cut, messages)
+    if not found.judged and not found.late:
         extra = _whole_answer(output, text, tools)
         return enforce.decide((), text, tools, policy, extra=extra)
-    return enforce.decide(judged, found.text, tools, policy, late=found.late)
+    return enforce.decide(found.judged, found.text, tools, policy, late=found.late)
 
 
 def _cut_native(raw: RawCall, struck: bool) -> RawCall:
@@ -81,12 +88,6 @@ def _cut_native(raw: RawCall, struck: bool) -> RawCall:
     if not struck:
         return raw
     return replace(raw, flaw=Flaw("cut_off", "the output was cut off at this call"))
-
-
-def _not_repeated(found: list[Judged], native: list[Judged]) -> list[Judged]:
-    """Calls in the text, without those that the server delivered natively as well."""
-    known = [(j.call.name, j.call.arguments) for j in native if j.call is not None]
-    return [j for j in found if j.call is None or (j.call.name, j.call.arguments) not in known]
 
 
 def _whole_answer(
@@ -118,7 +119,6 @@ def _calls_in_text(
     policy: Policy,
     cut: bool,
     messages: Sequence[Mapping[str, Any]],
-    first: int,
 ) -> _Found:
     head = text[: policy.max_chars]
     spans = decode(head, callable_names(tools))
@@ -131,17 +131,38 @@ def _calls_in_text(
         if placement == "text" or not _is_attempt(span, tools):
             continue
         written = head[span.start : span.end]
+        flaw = _span_flaw(span, head, cut, messages)
+        if placement == "unclear":
+            judged += _unclear(span, tools, policy, len(judged), written)
+            continue
         removed.append((span.start, after_leaked_tokens(head, span.end)))
         if placement == "late":
             reason = "it follows text that follows another call; ask for it after the results"
             late += [RefusedCall(raw.name, reason, feedback.shorten(written)) for raw in span.calls]
             continue
-        flaw = _span_flaw(span, head, cut, messages)
         for raw in span.calls:
             marked = replace(raw, flaw=raw.flaw or flaw)
-            item = settle(marked, tools, policy, first + len(judged), span.dialect, written)
+            item = settle(marked, tools, policy, len(judged), span.dialect, written)
             judged.append(item)
     return _Found(judged, _without(text, removed), tuple(late))
+
+
+def _unclear(
+    span: Span, tools: Sequence[ToolDefinition], policy: Policy, first: int, written: str
+) -> list[Judged]:
+    """Calls that may be meant or shown: asked about, and left in the text as they are.
+
+    Without a marker only what could run as it stands is worth a question.
+    """
+    found = [settle(raw, tools, policy, first + i) for i, raw in enumerate(span.calls)]
+    if not span.marked and any(item.call is None for item in found):
+        return []
+    flaw = Flaw("unclear", "it is not clear whether this call is meant or only shown")
+    asked = [replace(raw, flaw=flaw) for raw in span.calls]
+    return [
+        settle(raw, tools, policy, first + index, span.dialect, written)
+        for index, raw in enumerate(asked)
+    ]
 
 
 def _is_attempt(span: Span, tools: Sequence[ToolDefinition]) -> bool:
@@ -173,16 +194,35 @@ def _span_flaw(
         return Flaw("cut_off", "the output was cut off at this call")
     if span.thinking and not span.marked:
         return Flaw("unfinished_reasoning", "the call stands in reasoning that was never closed")
+    # One template among several calls makes templates of them all.
+    for raw in span.calls:
+        if flaw := _placeholder_flaw(raw):
+            return flaw
     if _echoes(text[span.start : span.end].strip(), messages):
         return Flaw("echo", "the call only repeats text that stood in the conversation")
     return None
 
 
+def _placeholder_flaw(raw: RawCall) -> Flaw | None:
+    """A call out of a template: some argument says what should stand there."""
+    named = raw.arguments.items() if isinstance(raw.arguments, Mapping) else ()
+    for name, value in (*named, *(("", value) for value in raw.positional)):
+        if not isinstance(value, str) or not value or len(value) > _LONGEST_PLACEHOLDER:
+            continue
+        if PLACEHOLDER.fullmatch(value) or fold(value) == fold(str(name)) != "":
+            shown = feedback.shorten(value)
+            return Flaw("placeholder", f"{shown!r} stands where a value should be")
+    return None
+
+
 def _echoes(written: str, messages: Sequence[Mapping[str, Any]]) -> bool:
-    if len(written) < _SHORTEST_ECHO:
+    """Whether the call, in this wrapper or without it, stood in a result or a user's message."""
+    core = _CORE.search(written)
+    sought = core[0] if core else written
+    if len(sought) < _SHORTEST_ECHO:
         return False
     return any(
-        written in part
+        sought in part
         for message in messages
         if message.get("role") in _ECHOED_ROLES
         for part in _text_parts(message.get("content"))

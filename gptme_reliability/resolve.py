@@ -6,12 +6,19 @@ Each step must leave exactly one answer; ambiguous means unchanged.  Steps go fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from gptme_reliability.aliases import KNOWN_COMMANDS, PARAMETER_ALIASES, TOOL_ALIASES
+from gptme_reliability.aliases import (
+    KNOWN_COMMANDS,
+    OTHER_PLACES,
+    PARAMETER_ALIASES,
+    RESTRICTING,
+    TOOL_ALIASES,
+)
 from gptme_reliability.distance import fold, within_one_edit
 from gptme_reliability.types import RepairKind, ToolDefinition
 
@@ -25,6 +32,8 @@ _PREFIXES: Final = (
     "default_api:",
     "api.",
 )
+_WORDS: Final = re.compile(r"[a-z0-9]+")
+_SEGMENTS: Final = re.compile(r"__|[./:]")
 _SHORTEST_FOR_EDIT: Final = 6
 _SHORTEST_PARAMETER_FOR_EDIT: Final = 4
 
@@ -58,6 +67,8 @@ def resolve_tool(
     offered = {tool.name: tool for tool in tools}
     stripped = name.strip().strip("\"'`")
     for candidate, rule, kind in _spellings(stripped):
+        if rule == "tool_name_segment" and _elsewhere(stripped, offered):
+            continue
         if candidate in offered:
             return Resolved(candidate, rule, kind)
         found = _only(offered, lambda known, c=candidate: fold(known) == fold(c))  # type: ignore[misc]
@@ -106,6 +117,13 @@ def _spellings(name: str) -> list[tuple[str, str, RepairKind]]:
     return found
 
 
+def _elsewhere(name: str, offered: Iterable[str]) -> bool:
+    """Whether what stands before the last segment is a tool too, or names another machine."""
+    *spaces, _ = _SEGMENTS.split(name)
+    known = {fold(tool) for tool in offered}
+    return any(fold(space) in known or fold(space) in OTHER_PLACES for space in spaces)
+
+
 def _half(name: str) -> str | None:
     """The name written twice, with or without a separator, back to once."""
     size = len(name)
@@ -118,9 +136,7 @@ def _half(name: str) -> str | None:
 
 
 def _last_segment(name: str) -> str:
-    for separator in ("__", ".", "/", ":"):
-        name = name.rsplit(separator, 1)[-1]
-    return name
+    return _SEGMENTS.split(name)[-1]
 
 
 def _only(names: Iterable[str], matches: Callable[[str], bool]) -> str | None:
@@ -209,3 +225,14 @@ def near_declared(key: str, tool: ToolDefinition) -> str | None:
         if aliased or contained or within_one_edit(folded, other):
             return known
     return None
+
+
+def restricts(key: str, value: Any) -> bool:
+    """Whether an undeclared argument may limit or change what the call does.
+
+    A call without it would do something else than what was asked for.
+    """
+    if isinstance(value, Mapping | list):
+        return True
+    words = set(_WORDS.findall(re.sub(r"([a-z])([A-Z])", r"\1_\2", key).lower()))
+    return bool(words & RESTRICTING)

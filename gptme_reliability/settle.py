@@ -18,6 +18,7 @@ from gptme_reliability.resolve import (
     required,
     resolve_parameters,
     resolve_tool,
+    restricts,
 )
 from gptme_reliability.types import (
     Call,
@@ -157,7 +158,9 @@ class _Attempt:
         declared = properties(tool)
         extras = [key for key in arguments if key not in declared]
         complete = all(name in arguments for name in required(tool))
-        if not extras or not complete or any(near_declared(key, tool) for key in extras):
+        if not extras or not complete or len(extras) == len(arguments):
+            return arguments
+        if any(near_declared(key, tool) or restricts(key, arguments[key]) for key in extras):
             return arguments
         self._note(
             Repair("extra_argument", f"$.{k}", arguments[k], None, "inferred") for k in extras

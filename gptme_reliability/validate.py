@@ -7,6 +7,7 @@ whatever this check cannot show to be valid, and is loaded only then.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_VIOLATIONS: Final = 20
 _DEEPEST: Final = 64
+_NESTED_REPEAT: Final = re.compile(r"[*+}][^()]*\)[*+{]|\|[^()]*\)[*+{]")
 _PLAIN_KEYWORDS: Final = frozenset(
     {"type", "properties", "required", "additionalProperties", "items", "enum", "const"}
 )
@@ -49,6 +51,8 @@ def validate(arguments: Any, tool: ToolDefinition, call: int | None = None) -> l
     schema = tool.parameters
     if _plainly_valid(arguments, schema, _DEEPEST):
         return []
+    from referencing.exceptions import Unresolvable
+
     errors = _validator(tool).iter_errors(arguments)
     found: list[Violation] = []
     try:
@@ -58,6 +62,10 @@ def validate(arguments: Any, tool: ToolDefinition, call: int | None = None) -> l
                 break
     except RecursionError:
         return [_unreadable(tool, call, "the arguments are nested too deeply")]
+    except Unresolvable as error:
+        raise ToolDefinitionError(
+            f"tool {tool.name!r}: 'parameters' refer to {error.ref!r}, which is not in them"
+        ) from None
     return found
 
 
@@ -150,6 +158,7 @@ def _validator(tool: ToolDefinition) -> Validator:
 def _compiled(text: str, name: str) -> Validator:
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
+    from jsonschema_specifications import REGISTRY
 
     schema = json.loads(text)
     cls = validator_for(schema)
@@ -162,8 +171,25 @@ def _compiled(text: str, name: str) -> Validator:
         ) from None
     except RecursionError:
         raise ToolDefinitionError(f"tool {name!r}: 'parameters' are nested too deeply") from None
-    validator: Validator = cls(schema)
+    # A registry of its own: a reference to another place must not be fetched from there.
+    validator: Validator = cls(_without_slow_patterns(schema), registry=REGISTRY)
     return validator
+
+
+def _without_slow_patterns(schema: Any) -> Any:
+    """The schema without patterns that may take forever: a repetition inside a repetition."""
+    if isinstance(schema, list):
+        return [_without_slow_patterns(member) for member in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {}
+    for key, member in schema.items():
+        if key == "pattern" and isinstance(member, str) and _NESTED_REPEAT.search(member):
+            continue
+        if key == "patternProperties" and any(map(_NESTED_REPEAT.search, member)):
+            continue
+        kept[key] = _without_slow_patterns(member)
+    return kept
 
 
 def check_definition(tool: ToolDefinition) -> None:

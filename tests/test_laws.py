@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from laws import TOOLS, native, outputs, valid_calls
 
 from gptme_reliability import Accept, Gate, ModelOutput, Policy, Reject, Retry, check
+from gptme_reliability.dialects.cues import PLACEHOLDER
 from gptme_reliability.exchange import drive, exchange
 from gptme_reliability.resolve import callable_names
 from gptme_reliability.types import Call, ModelRequest
@@ -49,6 +50,7 @@ def test_law_1_plain_text_is_right(text: str) -> None:
 def test_law_5_hermes_calls_read_back(call: tuple[str, dict[str, Any]], lead: str) -> None:
     """What stands inside a string argument never changes a call, and never is one."""
     name, arguments = call
+    assume(not any(isinstance(v, str) and PLACEHOLDER.fullmatch(v) for v in arguments.values()))
     body = json.dumps({"name": name, "arguments": arguments})
     verdict = check(ModelOutput(f"{lead}<tool_call>\n{body}\n</tool_call>"), TOOLS)
     assert [(c.name, dict(c.arguments)) for c in verdict.calls] == [call]

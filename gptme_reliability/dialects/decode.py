@@ -34,9 +34,9 @@ _NAMED: Final = re.compile(
     r"\s{0,64}(?P<name>[A-Za-z_][\w.\-]{0,120})\s{0,16}"
     r"(?:\[CALL_ID\]\s{0,16}(?P<id>[\w\-]{1,80})\s{0,16})?(?:\[ARGS\])?\s{0,16}(?=\{)"
 )
-_HOST_CALL: Final = re.compile(r"@([\w.:\-]{1,80})\(([^\s()]{0,80})\):\s{0,64}")
+_HOST_CALL: Final = re.compile(r"@([\w.\-]{1,80})(?:\(([^\s()]{0,80})\))?:?\s{0,64}")
 _MENTIONS_NAME: Final = re.compile(
-    r"[\"'](?:name|tool|tool_name|function|action)[\"']\s{0,8}:\s{0,8}[\"']([\w.\-]{1,80})[\"']"
+    r"\b(?:name|tool|tool_name|function|action)[\"']?\s{0,8}:\s{0,8}[\"']?([\w.\-]{1,80})"
 )
 _SLACK: Final = 16_384
 
@@ -161,7 +161,8 @@ class _Scanner:
             return None
         reading = read_value(self._text, start)
         if isinstance(reading, Fault):
-            return None
+            broken = self._broken_json(start, reading)
+            return (list(broken.calls), broken.end, broken.closed) if broken else None
         calls = envelope_calls(reading.value, reading.repairs)
         return (calls, reading.end, reading.missing_closers == 0) if calls else None
 
@@ -263,6 +264,9 @@ class _Scanner:
         for closing in wrapper.closing:
             if self._text.startswith(closing, position):
                 return position + len(closing)
+        behind = position + len(wrapper.opening)
+        if self._text.startswith(wrapper.opening, position) and not self._text[behind:].strip():
+            return behind  # the opening marker written where the closing one belongs
         return None
 
     def _inside(self, wrapper: Wrapper, position: int) -> tuple[list[RawCall], int, bool] | None:
@@ -324,8 +328,8 @@ class _Scanner:
 
     def _empty_wrapper(self, wrapper: Wrapper, start: int, inside: int) -> Span | None:
         """A marker without JSON behind it: a mention in prose, or a call in another spelling."""
-        stripped = self._text[inside : inside + 200].lstrip()
-        if not stripped.startswith("<function") and wrapper.shape != "python_tag":
+        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
+        if line.strip() and wrapper.shape != "python_tag":
             return None
         ends = [self._text.find(closing, inside) for closing in wrapper.closing]
         end = min((e for e in ends if e >= 0), default=-1)

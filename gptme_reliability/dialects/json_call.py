@@ -62,11 +62,13 @@ def _list_calls(
     return calls or None
 
 
-def _canonical_keys(value: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Repair, ...]]:
+def _canonical_keys(value: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[Repair, ...]]:
     """The members under the keys that were meant, and a repair for each misspelled one."""
     keys: dict[str, Any] = {}
     repairs: list[Repair] = []
     for key, member in value.items():
+        if not isinstance(key, str):
+            continue
         meant = key.lower() if key.lower() in ENVELOPE_KEYS else None
         if meant is None:
             meant = envelope_key(key)
@@ -81,12 +83,8 @@ def _canonical_keys(value: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Rep
 def _one_call(keys: Mapping[str, Any], repairs: tuple[Repair, ...], marked: bool) -> RawCall | None:
     names = {key: keys[key] for key in keys if key in NAME_KEYS and isinstance(keys[key], str)}
     holders = [key for key in keys if key in ARGUMENT_KEYS]
-    distinct = set(names.values())
-    if len(distinct) > 1 or len(holders) > 1:
-        if "name" in names and len(holders) == 1:
-            names = {"name": names["name"]}
-        else:
-            return _ambiguous(keys) if marked else None
+    if len(set(names.values())) > 1 or len(holders) > 1:
+        return _ambiguous(names.get("name") or next(iter(names.values()), None), keys, marked)
     name = next(iter(names.values()), None)
     if not holders:
         return _without_arguments(name, keys, repairs, marked)
@@ -96,7 +94,7 @@ def _one_call(keys: Mapping[str, Any], repairs: tuple[Repair, ...], marked: bool
         if not marked and not (alone and isinstance(arguments, Mapping)):
             return None
         return RawCall(None, arguments, repairs)
-    if _is_schema(keys[holders[0]]):
+    if _is_schema(keys[holders[0]]) or ("description" in keys and "parameters" in keys):
         return None
     known = NAME_KEYS | ARGUMENT_KEYS | PASSENGER_KEYS | _REMARKS
     strange = [key for key in keys if key not in known]
@@ -127,18 +125,21 @@ def _without_arguments(
 ) -> RawCall | None:
     if name is None:
         return RawCall(None, flaw=Flaw("envelope", "the call names no tool")) if marked else None
-    if all(key in NAME_KEYS or key in PASSENGER_KEYS for key in keys):
-        return RawCall(name, {}, repairs) if marked else None
-    if not marked:
+    bare = all(key in NAME_KEYS or key in PASSENGER_KEYS for key in keys)
+    if bare and marked:
+        return RawCall(name, {}, repairs)
+    if not bare and not marked:
         return None
     return RawCall(
         name, repairs=repairs, flaw=Flaw("envelope", "the call has no 'arguments' object")
     )
 
 
-def _ambiguous(keys: Mapping[str, Any]) -> RawCall:
+def _ambiguous(name: str | None, keys: Mapping[str, Any], marked: bool) -> RawCall | None:
+    if name is None and not marked:
+        return None
     listed = ", ".join(sorted(keys)[:6])
-    return RawCall(None, flaw=Flaw("ambiguous", f"the call's keys leave two readings: {listed}"))
+    return RawCall(name, flaw=Flaw("ambiguous", f"the call's keys leave two readings: {listed}"))
 
 
 def _is_schema(arguments: Any) -> bool:

@@ -37,17 +37,21 @@ def opener_pattern(names: frozenset[str]) -> re.Pattern[str]:
     """Compile the pattern of all openers; ``names`` are those a bare Python call may use."""
     markers = "|".join(re.escape(marker) for marker in MARKERS)
     reasoning = "|".join(re.escape(tag) for pair in REASONING for tag in pair)
+    alternatives = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    host = rf"[\w.:\-]{{1,80}}\([^\s()]{{0,80}}\):{_SPACE}"
+    if names:
+        # Without id or colon it is still a call when it names a tool.
+        host += rf"|(?:{alternatives})(?:\([^\s()]{{0,80}}\))?:?[ \t]{{0,16}}"
     parts = [
         rf"(?P<marker>{markers})",
         rf"(?P<object>{_OBJECT})",
         rf"(?P<objects>{_LIST_OF_OBJECTS})",
         rf"(?P<calls>{_LIST_OF_CALLS})",
-        rf"^(?P<host>@[\w.:\-]{{1,80}}\([^\s()]{{0,80}}\):{_SPACE}(?=\{{))",
+        rf"^(?P<host>@(?:{host})(?=\{{))",
         rf"{_LINE_START}(?P<fence>[ \t]{{0,3}}(?:`{{3,}}|~{{3,}}))",
         rf"(?P<reasoning>{reasoning})",
     ]
     if names:
-        alternatives = "|".join(sorted((re.escape(n) for n in names), key=len, reverse=True))
         parts.append(rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?:{alternatives})[ \t]?\()")
     return re.compile("|".join(parts), re.MULTILINE | re.IGNORECASE)
 

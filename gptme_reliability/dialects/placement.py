@@ -1,128 +1,120 @@
 """Telling a call from its quotation (law 7).
 
-A span is judged by where it stands: in code, in a quotation or a list it is an example; in the
-middle of a sentence it is prose; next to words that introduce an example or decline to act it
-is not meant to run.  When in doubt it is text.
+Calls that stand together are judged together, by where they stand and by the words beside
+them.  In code, a quotation, a list or the middle of a sentence a call is an example.  A bare
+answer is a call.  With prose beside it, a call must be announced ("Let me look:"): without an
+announcement it is unclear and asked about, and next to words that quote, report, explain or
+decline it is text.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from gptme_reliability.dialects import cues
 from gptme_reliability.dialects.decode import after_leaked_tokens
 from gptme_reliability.dialects.shapes import Span
-from gptme_reliability.dialects.table import REASONING_ENDS
+from gptme_reliability.dialects.table import REASONING, REASONING_ENDS
 
-Placement: TypeAlias = Literal["call", "text", "late"]
-"""``late``: a call after prose that followed another call; it may rest on an invented result."""
+Placement: TypeAlias = Literal["call", "text", "late", "unclear"]
+"""``unclear``: the model must say whether it meant it.
+``late``: after prose that followed another call; it may rest on an invented result.
+"""
+
+_Lead: TypeAlias = Literal["nothing", "announced", "unannounced", "quoted"]
 
 _NEAR: Final = 240
 _FAR: Final = 600
+_ENCLOSING: Final = 2_000
 
 _FENCE: Final = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _LISTED: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|\(?[a-zA-Z][.)]|>|\||#{1,6})\s")
-_SENTENCE_END: Final = re.compile(r"(?:[.!?:;…)\]。！？：]|-->?|=>|→|\*\*|</\w+>)\s*\Z")
-_ASKED_ABOUT: Final = re.compile(r"\A\s*[?.,;:!)\]\"'»”’`]*\s*")
+_SENTENCE_END: Final = re.compile(r"(?:[.!?:;…。！？：]|\*\*)\s*\Z")
+_TRAILING: Final = re.compile(r"\A\s*[.,;:!)}\]\"'»”’`]*\s*")
+_SENTENCES: Final = re.compile(r"[.!?。！？\n]\s*")
+_CLAUSES: Final = re.compile(r"[,;—–，；]\s*|\s(?:but|and|so)\s")
+_TAG: Final = re.compile(r"<(/?)([a-zA-Z][\w\-]{0,40})(?:\s[^<>]{0,200})?>")
+_HEREDOC: Final = re.compile(r"<<-?\s?['\"]?([A-Za-z_]\w{0,30})['\"]?")
+_INDENTED: Final = re.compile(r"(?: {4,}|\s*\t\s*)\Z")
+# Tags that models put around what they say to the user: a call inside them is still a call.
+_SPEECH_TAGS: Final = frozenset(
+    {opening.strip("<>[]").lower() for opening, _ in REASONING}
+    | {"response", "answer", "final", "final_answer", "assistant", "plan", "action", "step"}
+)
 
-# Words that make all that stands near them an example or a refusal.
-_STRONG_CUES: Final = re.compile(
-    r"\b(?:for (?:example|instance|reference)|e\.g|examples?|sample|illustrat\w*|demonstrat\w*|"
-    r"hypothetical\w*|documentation|docs|tutorial|manual|format(?:ted)?|syntax|schema|template|"
-    r"placeholder|looks? like|would|do(?:es)? not (?:run|execute|call|use)|"
-    r"don't (?:run|execute|call|use)|never (?:run|execute|call|use)|"
-    r"(?:won't|will not|can't|cannot|can not|refuse to|not going to|unable to)|"
-    r"zum beispiel|beispiel|par exemple|exemple|por ejemplo|ejemplo|por exemplo|exemplo|"
-    r"ad esempio|esempio|например|пример)\b|\bz\.\s?b\.|例えば|例如|比如|示例|たとえば|예를 들어",
-    re.IGNORECASE,
-)
-# Words that make what follows them directly an example, a plan, a report or a refusal.
-_CUES: Final = re.compile(
-    r"\b(?:"
-    r"such as|like (?:this|so)|could|might|should(?:n't)?|suppose|imagine|"
-    r"if (?:you|i|we|the|they|it)|when (?:you|the|a|an)|whenever|unless|"
-    r"you (?:can|may|must|need|want|have to|then|just|simply)|you'd|yourself|users? (?:can|may)|"
-    r"do(?:es)? not|don't|doesn't|never|not (?:able|allowed|run|call|execute|use)|"
-    r"wouldn't|couldn't|refus\w*|declin\w*|"
-    r"instead of|rather than|avoid|dangerous|harmful|unsafe|malicious|"
-    r"previous(?:ly)?|earlier|already|last time|yesterday|"
-    r"i(?:'ve| have)? (?:just )?(?:ran|run|called|executed|used|tried|wrote|sent|made)|"
-    r"(?:was|were|is|are|been|be|gets?|got) (?:called|executed|run|sent|invoked|written)|"
-    r"(?:you|user|he|she|they|it|which|that) (?:said|wrote|asked|sent|returned|printed|contains?)|"
-    r"contains?|containing|returned|output (?:was|is)|result (?:was|is)|"
-    r"logs?|logged|recorded|quot\w+|echo(?:es|ed|ing)?|literal(?:ly)?|verbatim|string|"
-    r"means?|meaning|is how|this is (?:how|what|the)|here is (?:how|what)|here's (?:how|what)|"
-    r"explain\w*|describ\w*|defin\w*|represent\w*|called with|shall i|may i|"
-    r"want me to|like me to|options?|alternatively|either|"
-    r"würde|könnte|nicht|niemals|kein\w*|"
-    r"pourrai\w*|devrai\w*|pas|"
-    r"podría|nunca|no (?:ejecut\w*|llam\w*|voy|puedo|debo)|"
-    r"potrebbe|potresti|non|não|нельзя|не"
-    r")\b|不|无法|没有|可以|ません|ない",
-    re.IGNORECASE,
-)
-# The writer announces what it does next.
-_INTENT: Final = re.compile(
-    r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|"
-    r"i'm (?:now )?\w+ing)\b",
-    re.IGNORECASE,
-)
-# An instruction to the reader, not an announcement of the writer's.
-_IMPERATIVE: Final = re.compile(
-    r"\A\W*(?:(?:then|now|just|simply|please|or|and|to \w+,?) )?"
-    r"(?:use|run|try|type|enter|paste|copy|execute|issue|add|put|write|see|consider|compare|note|"
-    r"remember|replace|send|submit)\b",
-    re.IGNORECASE,
-)
-# A heading for data: what it announces is shown, not called.
-_DATA_HEADING: Final = re.compile(
-    r"\b(?:outputs?|results?|stdout|response|json|config\w*|files?|contents?|payload|data|records?|"
-    r"entry|entries|snippet|text|messages?|definitions?|documents?|objects?|lines?|values?|"
-    r"ran|run|executed|called|used|said|wrote|answer)\W*\Z|"
-    r"(?:^|\n)\W*(?:user|assistant|system|human|ai|bot|model)\W*:\W*\Z",
-    re.IGNORECASE,
-)
-# Behind a call fewer words count: models like to comment on what they have just asked for.
-_CUES_BEHIND: Final = re.compile(
-    r"\b(?:for example|example|illustrat\w*|hypothetical\w*|placeholder|template|syntax|"
-    r"(?:would|could|might) (?:run|call|execute|be|delete|remove|list|do|print|show|read|write)|"
-    r"(?:is|as|in) (?:the|this|that|what) (?:format|schema|form|call|a call)|looks? like|"
-    r"don't run|do not run|never run|not actually|"
-    r"not (?:run|running|execute|executing|call|calling|going to)|won't|cannot|can't|"
-    r"you can|yourself|was (?:called|run|executed)|means|replace|instead|the above|shown above|"
-    r"beispiel|exemple|ejemplo|esempio|пример)\b|例|不要",
-    re.IGNORECASE,
-)
-# Between two calls: signs that the model made up what the first one returned.
-_INVENTED_RESULT: Final = re.compile(
-    r"\b(?:results?|output|outputs|returned|observation|response|tool_response|stdout)\b",
-    re.IGNORECASE,
-)
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """Calls with nothing but white space and template tokens between them."""
+
+    first: int
+    last: int
+    start: int
+    end: int
 
 
 def place(text: str, spans: Sequence[Span]) -> list[Placement]:
     """Say for each span whether it is a call where it stands; ``spans`` are in order."""
     fences = _fence_ranges(text)
-    starts = [start for start, _ in fences]
     placements: list[Placement] = []
-    accepted_end: int | None = None
-    for index, span in enumerate(spans):
-        found = bisect_right(starts, span.start) - 1
-        in_fence = found >= 0 and fences[found][0] < span.start < fences[found][1]
-        if in_fence or not _stands_free(text, span) or _introduced(text, spans, index):
-            placements.append("text")
-            continue
-        if accepted_end is not None and not _continues(text, accepted_end, span):
-            placements.append("late")
-            continue
-        if accepted_end is None and not _opens_or_ends(text, span):
-            placements.append("text")
-            continue
-        placements.append("call")
-        accepted_end = span.end
+    floor, accepted_end = 0, None
+    for cluster in _clusters(text, spans):
+        members = spans[cluster.first : cluster.last + 1]
+        placement = _judge(text, members, cluster, fences, floor)
+        continues = accepted_end is None or _continues(
+            text, accepted_end, cluster.start, members[0].marked
+        )
+        if placement == "call" and not continues:
+            placement = "late"
+        placements += [placement] * len(members)
+        floor = cluster.end
+        if placement == "call":
+            accepted_end = cluster.end
     return placements
+
+
+def _clusters(text: str, spans: Sequence[Span]) -> Iterator[_Cluster]:
+    first = 0
+    for index, span in enumerate(spans):
+        following = spans[index + 1] if index + 1 < len(spans) else None
+        end = after_leaked_tokens(text, span.end)
+        if following is None or following.start > end:
+            yield _Cluster(first, index, spans[first].start, end)
+            first = index + 1
+
+
+def _judge(
+    text: str,
+    members: Sequence[Span],
+    cluster: _Cluster,
+    fences: Sequence[tuple[int, int]],
+    floor: int,
+) -> Placement:
+    span = members[0]
+    found = bisect_right(fences, (cluster.start, -1)) - 1
+    inside_fence = found >= 0 and fences[found][0] < cluster.start < fences[found][1]
+    if inside_fence or not _stands_free(text, members) or _enclosed(text, cluster):
+        return "text"
+    # Reasoning that was never closed announces nothing; a marked call ends it.
+    before = "" if span.thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
+    lead = _lead(before)
+    behind = _behind(text[cluster.end : cluster.end + _NEAR].strip())
+    if "quoted" in (lead, behind):
+        return "text"
+    if not span.marked and lead == "unannounced" and behind != "nothing":
+        # Between two texts that do not announce it, a call is shown to a reader.
+        return "text"
+    fenced = text.startswith(("```", "~~~"), cluster.start)
+    if lead == "unannounced" or behind == "doubtful" or (fenced and behind != "nothing"):
+        # Source code looks like a Python call: no question about that.
+        return "text" if span.dialect == "python_call" else "unclear"
+    if span.dialect == "python_call" and behind != "nothing":
+        return "text"
+    return "call"
 
 
 def _fence_ranges(text: str) -> list[tuple[int, int]]:
@@ -140,47 +132,53 @@ def _fence_ranges(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def _line_before(text: str, start: int) -> str:
-    return text[max(text.rfind("\n", 0, start) + 1, start - _NEAR) : start]
+# --- where it stands ----------------------------------------------------------------------
 
 
-def _stands_free(text: str, span: Span) -> bool:
-    """Whether the span stands on its own: not in inline code, a list, a quote or a sentence."""
-    before = _line_before(text, span.start)
-    newline = text.find("\n", span.end)
+def _stands_free(text: str, members: Sequence[Span]) -> bool:
+    """Whether the calls stand on lines of their own, or end a sentence's line."""
+    span, end = members[0], members[-1].end
+    before = text[max(text.rfind("\n", 0, span.start) + 1, span.start - _NEAR) : span.start]
+    newline = text.find("\n", end)
     line_end = len(text) if newline < 0 else newline
-    after_start = after_leaked_tokens(text, span.end)
-    after = text[after_start : max(line_end, after_start)][:_NEAR] if after_start < line_end else ""
-    if before.count("`") % 2 or _LISTED.match(before.lstrip()):
+    after = text[min(after_leaked_tokens(text, end), line_end) : line_end][:_NEAR]
+    lead = _after_reasoning(before).strip()
+    if before.count("`") % 2 or _LISTED.match(before.lstrip()) or _INDENTED.match(before):
         return False
-    if span.dialect == "gptme" and before:
+    if lead and (span.dialect == "gptme" or not lead[0].isalpha() or lead[-1] in "\"'“‘«(="):
         return False
-    lead = before.strip()
-    ends_sentence = not lead or bool(_SENTENCE_END.search(lead))
-    if lead and lead[-1] in "\"'“‘«(=":
-        return False
-    rest = _ASKED_ABOUT.sub("", after)
     if after.lstrip()[:1] in ("?", "`") or (lead and after.lstrip()[:1] in ('"', "'", "”", ")")):
         return False
-    if span.marked:
-        return ends_sentence or not rest
-    return ends_sentence and not rest
+    return (not lead or bool(_SENTENCE_END.search(lead))) and not _TRAILING.sub("", after)
 
 
-def _introduced(text: str, spans: Sequence[Span], index: int) -> bool:
-    """Whether the words around the span make it an example, a report or a refusal."""
-    span = spans[index]
-    floor = spans[index - 1].end if index else 0
-    before = _after_reasoning(text[max(floor, span.start - _FAR) : span.start]).rstrip()
-    paragraph = before.rpartition("\n\n")[2][-_NEAR:]
-    if _STRONG_CUES.search(before) or _CUES.search(paragraph) or paragraph.endswith("?"):
-        return True
-    announced = _INTENT.search(paragraph)
-    if not announced and (_IMPERATIVE.search(paragraph) or _DATA_HEADING.search(paragraph)):
-        return True
-    ceiling = spans[index + 1].start if index + 1 < len(spans) else len(text)
-    behind = text[span.end : min(ceiling, span.end + _NEAR)].strip()
-    return bool(_CUES_BEHIND.search(behind)) or behind.endswith("?")
+def _enclosed(text: str, cluster: _Cluster) -> bool:
+    """Whether markup, a comment, a string or a here-document is open around the calls."""
+    before = text[max(0, cluster.start - _ENCLOSING) : cluster.start]
+    behind = text[cluster.end : cluster.end + _ENCLOSING]
+    if "<" in before:
+        if before.rfind("<!--") > before.rfind("-->") and "-->" in behind:
+            return True
+        if any(f"</{name}>" in behind for name in _open_tags(before)):
+            return True
+        words = _HEREDOC.findall(before)
+        if words and re.search(rf"^\s*{words[-1]}\s*$", behind, re.MULTILINE):
+            return True
+    return any(before.count(quote) % 2 and quote in behind for quote in ("'''", '"""'))
+
+
+def _open_tags(before: str) -> list[str]:
+    opened: list[str] = []
+    for match in _TAG.finditer(before):
+        name = match[2]
+        if not match[1]:
+            opened.append(name)
+        elif name in opened:
+            del opened[len(opened) - 1 - opened[::-1].index(name) :]
+    return [name for name in opened if name.lower() not in _SPEECH_TAGS]
+
+
+# --- the words beside it ------------------------------------------------------------------
 
 
 def _after_reasoning(before: str) -> str:
@@ -190,19 +188,38 @@ def _after_reasoning(before: str) -> str:
     return before
 
 
-def _opens_or_ends(text: str, span: Span) -> bool:
-    """Whether the answer begins or ends with the span; a marked call may stand anywhere."""
-    if span.marked or after_leaked_tokens(text, span.end) >= len(text):
-        return True
-    # Between two texts a call is shown to a reader more often than it is meant.
-    return not _after_reasoning(text[: span.start]).strip()
+def _lead(before: str) -> _Lead:
+    """What the words before the calls make of them."""
+    before = _after_reasoning(before).strip()
+    if not before:
+        return "nothing"
+    paragraph = before.rpartition("\n\n")[2][-_NEAR:]
+    sentence = next((s for s in reversed(_SENTENCES.split(paragraph)) if s.strip(" *_:")), "")
+    clause = _CLAUSES.split(sentence)[-1]
+    announced = cues.INTENT.search(clause) or cues.INTENT.search(sentence)
+    if announced and not cues.RECORDED.search(paragraph):
+        plain = cues.INTENT.search(clause) and not (
+            cues.STRONG.search(clause) or cues.QUOTED.search(clause) or cues.VETO.search(sentence)
+        )
+        return "announced" if plain else "unannounced"
+    if cues.STRONG.search(before) or cues.QUOTED.search(paragraph) or paragraph.endswith("?"):
+        return "quoted"
+    if cues.RECORDED.search(paragraph) or cues.IMPERATIVE.search(paragraph):
+        return "quoted"
+    return "quoted" if cues.DATA_HEADING.search(paragraph) else "unannounced"
 
 
-def _continues(text: str, end: int, span: Span) -> bool:
-    """Whether a further call belongs to the calls before it, with nothing invented between."""
-    between = text[after_leaked_tokens(text, end) : span.start].strip()
-    if not between:
-        return True
-    if not span.marked and len(between) > 80:
-        return False
-    return len(between) <= 200 and not _INVENTED_RESULT.search(between)
+def _behind(behind: str) -> Literal["nothing", "harmless", "doubtful", "quoted"]:
+    """What the words behind the calls make of them."""
+    if not behind:
+        return "nothing"
+    if cues.QUOTED_BEHIND.search(behind) or cues.RECORDED.search(behind) or behind.endswith("?"):
+        return "quoted"
+    foreign = sum(not char.isascii() for char in behind) > len(behind) // 5
+    return "doubtful" if foreign or cues.DOUBTFUL_BEHIND.search(behind) else "harmless"
+
+
+def _continues(text: str, end: int, start: int, marked: bool) -> bool:
+    """Whether further calls belong to the calls before them, with nothing invented between."""
+    between = text[end:start].strip()
+    return len(between) <= (200 if marked else 80) and not cues.INVENTED_RESULT.search(between)

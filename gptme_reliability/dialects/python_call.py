@@ -18,6 +18,8 @@ MOST_CALLS: Final = 4096
 _PYTHON_SPELLINGS: Final = frozenset(
     {"single_quotes", "triple_quotes", "string_prefix", "python_literal", "parentheses"}
 )
+# What only an interpreter could tell the value of: a bare name, or quotes around operators.
+_EXPRESSIONS: Final = frozenset({"unquoted_string", "inner_quotes"})
 # The values that most calls are made of, read without the tolerant reader.
 _SIMPLE: Final = re.compile(r"(?:'([^'\\\n\r]*)'|\"([^\"\\\n\r]*)\")(?=\s{0,16}[,)])")
 
@@ -59,6 +61,11 @@ def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
             if reading.missing_closers:
                 flaw = Flaw("cut_off", "the call ends before its closing bracket")
                 return RawCall(name, flaw=flaw), len(text)
+            if any(repair.rule in _EXPRESSIONS for repair in reading.repairs):
+                flaw = Flaw(
+                    "ambiguous", "an argument is no plain value but an expression or a name"
+                )
+                return RawCall(name, flaw=flaw), reading.end
             repairs.extend(_under(key[1] if key else None, reading.repairs))
             value, position = reading.value, reading.end
         if key is None:

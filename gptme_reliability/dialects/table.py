@@ -27,6 +27,12 @@ WRAPPERS: Final = (
     # Hermes 2/3, Qwen2.5/Qwen3 and many finetunes; some drop or repeat the closing tag.
     Wrapper("hermes", "<tool_call>", ("</tool_call>",)),
     Wrapper("hermes", "<tool_calls>", ("</tool_calls>",)),
+    Wrapper("granite_20b_fc", "<function_call>", ("</function_call>",)),
+    Wrapper("granite", "<|tool_call|>", ("<|/tool_call|>",)),
+    Wrapper("nemotron", "<TOOLCALL>", ("</TOOLCALL>",)),
+    Wrapper("longcat", "<longcat_tool_call>", ("</longcat_tool_call>",)),
+    Wrapper("lfm2", "<|tool_call_start|>", ("<|tool_call_end|>",)),
+    Wrapper("llama4_pythonic", "<|python_start|>", ("<|python_end|>",)),
     # Mistral before v11 writes an array of objects, from v11 on NAME[ARGS]{…}.
     Wrapper("mistral", "[TOOL_CALLS]", ("[/TOOL_CALLS]", "</s>"), "named_json"),
     # Llama 3.1 and later: JSON, or a Python call of a built-in tool.

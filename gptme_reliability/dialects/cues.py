@@ -1,0 +1,125 @@
+"""Words beside a call that tell whether it was meant: announced, quoted, or unclear.
+
+Tables only; ``placement.py`` says how they are weighed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Words that make all that stands near them an example or a refusal.
+STRONG: Final = re.compile(
+    r"\b(?:for (?:example|instance|reference)|e\.g|examples?|sample|illustrat\w*|demonstrat\w*|"
+    r"hypothetical\w*|documentation|docs|tutorial|manual|format(?:ted)?|syntax|schema|template|"
+    r"placeholder|looks? like|would(?! like to)|do(?:es)? not (?:run|execute|call|use)|"
+    r"don't (?:run|execute|call|use)|never (?:run|execute|call|use)|"
+    r"(?:won't|will not|can't|cannot|can not|refuse to|not going to|unable to)|"
+    r"zum beispiel|beispiel|par exemple|exemple|por ejemplo|ejemplo|por exemplo|exemplo|"
+    r"ad esempio|esempio|например|пример)\b|\bz\.\s?b\.|例えば|例如|比如|示例|たとえば|예를 들어",
+    re.IGNORECASE,
+)
+# Words that make what follows them directly an example, a plan, a report or a refusal.
+QUOTED: Final = re.compile(
+    r"\b(?:"
+    r"such as|like (?:this|so)|could|might|should(?:n't)?|suppose|imagine|"
+    r"if (?:you|i|we|the|they|it)|when (?:you|the|a|an)|whenever|unless|"
+    r"you (?:can|may|must|need|want|have to|then|just|simply)|you'd|yourself|users? (?:can|may)|"
+    r"do(?:es)? not|don't|doesn't|never|not (?:able|allowed|run|call|execute|use)|"
+    r"wouldn't|couldn't|refus\w*|declin\w*|"
+    r"instead of|rather than|avoid|dangerous|harmful|unsafe|malicious|"
+    r"previous(?:ly)?|earlier|already|last time|yesterday|"
+    r"i(?:'ve| have)? (?:just )?(?:ran|run|called|executed|used|tried|wrote|sent|made)|"
+    r"(?:was|were|is|are|been|be|gets?|got) (?:called|executed|run|sent|invoked|written)|"
+    r"(?:you|user|he|she|they|it|which|that) (?:said|wrote|asked|sent|returned|printed|contains?)|"
+    r"contains?|containing|returned|output (?:was|is)|result (?:was|is)|"
+    r"logs?|logged|recorded|quot\w+|echo(?:es|ed|ing)?|literal(?:ly)?|verbatim|string|"
+    r"means?|meaning|is how|this is (?:how|what|the)|here is (?:how|what)|here's (?:how|what)|"
+    r"explain\w*|describ\w*|defin\w*|represent\w*|called with|shall i|may i|"
+    r"want me to|like me to|options?|alternatively|either|"
+    r"würde|könnte|nicht|niemals|kein\w*|"
+    r"pourrai\w*|devrai\w*|pas|"
+    r"podría|nunca|no (?:ejecut\w*|llam\w*|voy|puedo|debo)|"
+    r"potrebbe|potresti|non|não|нельзя|не"
+    r")\b|不|无法|没有|可以|ません|ない",
+    re.IGNORECASE,
+)
+# An instruction to the reader, not an announcement of the writer's.
+IMPERATIVE: Final = re.compile(
+    r"\A\W*(?:(?:then|now|just|simply|please|or|and|to \w+,?) )?"
+    r"(?:use|run|try|type|enter|paste|copy|execute|issue|add|put|write|see|consider|compare|note|"
+    r"remember|replace|send|submit)\b",
+    re.IGNORECASE,
+)
+# A heading for data: what it announces is shown, not called.
+DATA_HEADING: Final = re.compile(
+    r"\b(?:outputs?|results?|stdout|response|json|config\w*|files?|contents?|payload|data|records?|"
+    r"entry|entries|snippet|text|messages?|definitions?|documents?|objects?|lines?|values?|"
+    r"ran|run|executed|called|used|said|wrote|answer)\W*\Z|"
+    r"(?:^|\n)\W*(?:user|assistant|system|human|ai|bot|model)\W*:\W*\Z",
+    re.IGNORECASE,
+)
+# Behind a call fewer words count: models like to comment on what they have just asked for.
+QUOTED_BEHIND: Final = re.compile(
+    r"\b(?:for example|example|illustrat\w*|hypothetical\w*|placeholder|template|syntax|"
+    r"(?:would|could|might) (?:run|call|execute|be|delete|remove|list|do|print|show|read|write)|"
+    r"(?:is|as|in) (?:the|this|that|what) (?:format|schema|form|call|a call)|looks? like|"
+    r"don't run|do not run|never run|not actually|"
+    r"not (?:run|running|execute|executing|call|calling|going to)|won't|cannot|can't|"
+    r"you can|yourself|was (?:called|run|executed)|means|replace|instead|the above|shown above|"
+    r"beispiel|exemple|ejemplo|esempio|пример)\b|例|不要",
+    re.IGNORECASE,
+)
+# The writer announces what it does next, in the first person or as what is going on.
+INTENT: Final = re.compile(
+    r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|i have to|i must|"
+    r"i want to|i should|i can|i would like to|i'd like to|i(?:'m| am) (?:now )?\w+ing|"
+    r"(?:first|now|next|then|so),? i|going to|"
+    r"here (?:is|comes|goes) (?:the|my) (?:tool |function )?call|"
+    r"ich (?:werde|sehe|schaue|lese|prüfe|führe|rufe|liste|starte|suche|öffne|lasse|erstelle|"
+    r"speichere|schreibe|nutze|verwende)|lass mich|"
+    r"je vais|laisse(?:z)?-moi|je (?:lis|liste|vérifie|regarde|lance|cherche|crée|consulte)|"
+    r"voy a|déjame|permíteme|vamos a|vou|deixe-me|deixa eu|fammi|lasciami|sto per|"
+    r"ik ga|ik zal|laat me|jag ska|låt mig|jeg vil|la meg|"
+    r"я (?:проверю|посмотрю|прочитаю|запущу|выполню)|сейчас|давай\w*)\b|"
+    r"我来|我将|让我|我会|我先|我现在|我要|ます[。：:]?\s*\Z|겠습니다|할게요|"
+    r"\A\W*(?:(?:ok(?:ay)?|sure|alright|right|now|step \d+)\W+)?"
+    r"(?!some|any|every|no|dur|str|warn|accord|regard|mean)\w+ing\b|"
+    r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|right)\W*\Z|"
+    r"(?:\A|\n)\W*(?:action|tool call|function call|thought|calling|"
+    r"to \w+ (?:this|that|it|your))\b",
+    re.IGNORECASE,
+)
+# What an announcement waits for, or what takes it back.
+VETO: Final = re.compile(
+    r"\b(?:once|until|after|before|unless|if|approv\w*|permission|confirm\w*|consent|go-ahead|"
+    r"a?wait\w*|pending|emergency|against|sorry|forbidden|wrong|incorrect|bad|denied|blocked|"
+    r"skipped|your (?:ok(?:ay)?|word)|show|explain\w*|illustrat\w*|demonstrat\w*|describ\w*)\b",
+    re.IGNORECASE,
+)
+# Words behind a call that may take it back, ask for leave, or speak about it.
+DOUBTFUL_BEHIND: Final = re.compile(
+    r"n't\b|\b(?:not|never|no|cancel\w*|wait\w*|hold|confirm\w*|approv\w*|permission|go-ahead|"
+    r"ok(?:ay)?|yes|let me know|should|would|could|might|may|if|once|before|after|unless|until|"
+    r"only|actually|you|your|just|say|word|proceed|this|that|above|call|calls|json|save|nicht|kein\w*|pas|jamais)\b",
+    re.IGNORECASE,
+)
+# A log line or a shell prompt: what stands beside it was recorded.
+RECORDED: Final = re.compile(
+    r"^\W{0,3}\d{4}-\d\d-\d\d|^\W{0,3}\d\d?:\d\d|^\s*(?:\$|>>>|%|[\w.\-]+@[\w.\-]+\S*[$#])\s",
+    re.MULTILINE,
+)
+# Between two calls: signs that the model made up what the first one returned.
+INVENTED_RESULT: Final = re.compile(
+    r"\b(?:results?|output|outputs|returned|observation|response|tool_response|stdout)\b",
+    re.IGNORECASE,
+)
+# What stands for a value in a schema or a template, where a value should stand.
+PLACEHOLDER: Final = re.compile(
+    r"\s*(?:\.\.\.|…|<[a-zA-Z][\w \-]{1,60}>|\{\{[^{}\n]{1,60}\}\}|\$\{[^{}\n]{1,60}\}|"
+    r"YOUR_\w{1,40}|x{3,8}|string|integer|number|boolean|str|int|bool|float|object|array|"
+    r"(?:your|insert|put|enter|add|the|an?|some|example|sample) [\w \-]{0,40}"
+    r"(?:here|command|code|path|file ?name|text|content|value|argument)s?"
+    r"(?: (?:to|of) [\w ]{1,30})?)\s*",
+    re.IGNORECASE,
+)
