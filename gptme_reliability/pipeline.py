@@ -41,8 +41,7 @@ from gptme_reliability.types import (
 _LONE_FENCE: Final = re.compile(
     r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n.*?\n\1\s*\Z", re.DOTALL
 )
-# A call without fence or markers: from its first bracket to its last.
-_CORE: Final = re.compile(r"[\[{(].*[\]})]", re.DOTALL)
+_OPENING: Final = re.compile(r"[\[{(]")
 _ECHOED_ROLES: Final = ("tool", "user", "function")
 _SHORTEST_ECHO: Final = 12
 _LONGEST_PLACEHOLDER: Final = 80
@@ -198,7 +197,7 @@ def _span_flaw(
     for raw in span.calls:
         if flaw := _placeholder_flaw(raw):
             return flaw
-    if _echoes(text[span.start : span.end].strip(), messages):
+    if messages and _echoes(text[span.start : span.end].strip(), messages):
         return Flaw("echo", "the call only repeats text that stood in the conversation")
     return None
 
@@ -216,9 +215,13 @@ def _placeholder_flaw(raw: RawCall) -> Flaw | None:
 
 
 def _echoes(written: str, messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the call, in this wrapper or without it, stood in a result or a user's message."""
-    core = _CORE.search(written)
-    sought = core[0] if core else written
+    """Whether the call, in this wrapper or without it, stood in a result or a user's message.
+
+    What is compared reaches from the call's first bracket to its last.
+    """
+    first = _OPENING.search(written)
+    last = max(written.rfind(closing) for closing in "]})")
+    sought = written[first.start() : last + 1] if first and last > first.start() else written
     if len(sought) < _SHORTEST_ECHO:
         return False
     return any(
