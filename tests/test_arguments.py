@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from gptme_reliability.repair.arguments import coerce, fill, unwrap
-from gptme_reliability.repair.reading import same
+from gptme_reliability.repair.reading import Reading, same
+from gptme_reliability.repair.syntax import read_value
 
 FUNCTIONS = {"coerce": coerce, "fill": fill, "unwrap": unwrap}
 CASES = [
@@ -134,6 +135,54 @@ def test_large_arguments() -> None:
     for _ in range(25):
         nested = {"a": nested, "b": "y"}
     assert coerce(nested, tree) == (nested, ())
+
+
+@pytest.mark.parametrize("written", ["-0", "+5", "1_000", "0x1F", "0b11", "1e5", "1.10", "5."])
+def test_spelling_of_numbers(written: str) -> None:
+    """A number becomes text only where its digits are what was written."""
+    reading = read_value(f'{{"v": {written}, "n": {written}}}')
+    assert isinstance(reading, Reading)
+    schema = {
+        "type": "object",
+        "properties": {"v": {"type": "string"}, "n": {"type": "number"}},
+    }
+    assert coerce(reading.value, schema) == (reading.value, ())
+    choices = {"type": "object", "properties": {"v": {"enum": [str(reading.value["v"]), "x"]}}}
+    value, _ = coerce({"v": reading.value["v"]}, choices)
+    assert isinstance(reading.value["v"], float) or value == {"v": reading.value["v"]}
+
+
+ODD = (
+    st.none()
+    | st.integers(-2, 2)
+    | st.sampled_from(["", "x", "object", "string", "#", "#/properties/0", "#/\u00b2"])
+    | st.builds(list)
+    | st.builds(dict)
+    | st.sampled_from([["x"], [["x"]], {1: 2}, [None], {"a": None}, {None: {}}, ("a",), b"a"])
+)
+ODD_SCHEMAS = st.recursive(
+    ODD,
+    lambda inner: st.dictionaries(
+        st.sampled_from(["type", "properties", "required", "enum", "const", "items", "prefixItems"])
+        | st.sampled_from(["anyOf", "oneOf", "allOf", "$ref", "default", "additionalProperties"]),
+        inner | st.dictionaries(st.sampled_from(["a", "b", 1]), inner, max_size=2),
+        max_size=5,
+    ),
+    max_leaves=8,
+)
+ODD_ARGUMENTS = st.dictionaries(
+    st.sampled_from(["a", "arguments", 1, None, True, 1.5, (1, 2)]),
+    VALUES | ODD | st.dictionaries(st.sampled_from(["a", 1, None]), VALUES, max_size=2),
+    max_size=3,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(ODD_ARGUMENTS, ODD_SCHEMAS)
+def test_odd_shapes(arguments: dict[Any, Any], schema: Any) -> None:
+    """Nothing raises, whatever the keys, the values and the schema are."""
+    for function in FUNCTIONS.values():
+        function(arguments, schema)
 
 
 def test_deep_arguments() -> None:

@@ -265,6 +265,45 @@ def test_many_repairs_are_counted() -> None:
     assert result.repairs[-1].before == "4901 more places"
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [{1: 2}, {"a": {None: 1}}, {"a": [{(1, 2): 3}]}, {"a": math.nan}, {"a": b"x"}, {"a": {1, 2}}],
+    ids=str,
+)
+def test_field_that_json_cannot_say(raw: Any) -> None:
+    """A field that came as a value is refused where JSON could not have brought it."""
+    result = read_arguments(raw)
+    assert isinstance(result, Fault)
+    assert result.rule == "syntax"
+
+
+@settings(deadline=None)
+@given(st.text("+.;&|,%-!?/:=*() \t", min_size=1, max_size=6), st.booleans(), st.booleans())
+def test_strings_joined_by_signs(signs: str, before: bool, after: bool) -> None:
+    """Two strings with only signs between them are never one string."""
+    left, right = "x" + " " * before, " " * after + "y"
+    for text in (
+        f'{{"a": "{left}"{signs}"{right}"}}',
+        f'["{left}"{signs}"{right}"]',
+        f"{{'a': '{left}'{signs}'{right}'}}",
+    ):
+        result = read_value(text)
+        if isinstance(result, Reading):
+            assert not {"inner_quotes", "unquoted_string"} & {r.rule for r in result.repairs}
+
+
+def test_many_values() -> None:
+    """Valid JSON may hold any number of values; damaged text is given up on in time."""
+    values = [1] * 200_000
+    text = json.dumps(values)
+    result = read_value(text)
+    assert isinstance(result, Reading)
+    assert result.value == values
+    damaged = read_value(text.replace("]", ",]"))
+    assert isinstance(damaged, Fault)
+    assert damaged.rule == "syntax"
+
+
 def test_depth_of_a_field() -> None:
     """An arguments field that came as a value is held to the same depth."""
     deep: Any = {}

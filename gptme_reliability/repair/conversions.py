@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from gptme_reliability.repair.reading import LONGEST_NUMBER, Fault
+from gptme_reliability.repair.reading import LONGEST_NUMBER, Fault, OddInteger
 from gptme_reliability.repair.schemas import kind_of
 from gptme_reliability.repair.syntax import read_value
 from gptme_reliability.types import Repair, RepairKind
@@ -78,11 +78,9 @@ def _to_null(value: Any, types: Sequence[str]) -> Converted | None:
 def _to_string(value: Any, types: Sequence[str]) -> Converted | None:
     if isinstance(value, bool):
         return Converted("true" if value else "false", "boolean_to_string", "lossless")
-    if isinstance(value, int):
+    # Of any other number the spelling is gone: 1.10 was read as 1.1, 0x1F as 31.
+    if isinstance(value, int) and not isinstance(value, OddInteger):
         return Converted(str(value), "number_to_string", "lossless")
-    if isinstance(value, float):
-        # The spelling is gone: 1.10 was read as 1.1.
-        return Converted(repr(value), "number_to_string", "inferred")
     return None
 
 
@@ -108,7 +106,7 @@ def choose(value: Any, choices: Sequence[Any]) -> Converted | None:
             return Converted(only[0], "enum_case", "lossless") if only else None
         only = _only([choice for choice in strings if _fold(choice) == _fold(value)])
         return Converted(only[0], "enum_spelling", "inferred") if only and _fold(value) else None
-    if kind_of(value) in ("integer", "number", "boolean"):
+    if isinstance(value, bool | int | float) and not isinstance(value, OddInteger):
         only = _only([c for c in choices if isinstance(c, str) and c == _text(value)])
         return Converted(only[0], "enum_type", "lossless") if only else None
     return None

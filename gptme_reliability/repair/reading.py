@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -53,6 +54,15 @@ class Fault:
     end: int
 
 
+class OddInteger(int):
+    """An integer that was not written as JSON writes its value: ``0x1F``, ``1_000``, ``-0``.
+
+    It is the same number, but its digits are not the text that was written.
+    """
+
+    __slots__ = ()
+
+
 class Broken(Exception):
     """Leaves the readers of this package with a fault; never reaches a caller."""
 
@@ -101,9 +111,12 @@ def excerpt(text: str) -> str:
     return f"{text[:half]}…{text[-half:]}"
 
 
-def child_path(path: str, key: str | int) -> str:
-    """The JSONPath of a member; a very long key is shortened."""
-    if isinstance(key, int):
+def child_path(path: str, key: Any) -> str:
+    """The JSONPath of a member; a very long key is shortened.
+
+    An index is a key too, and so is whatever else a mapping holds that JSON would not.
+    """
+    if not isinstance(key, str):
         return f"{path}[{key}]"
     if key.isidentifier() and len(key) <= _EXCERPT:
         return f"{path}.{key}"
@@ -123,7 +136,30 @@ def same(left: Any, right: Any) -> bool:
             if len(one) != len(other):
                 return False
             pending.extend(zip(one, other, strict=True))
-        elif type(one) is not type(other) or one != other:
+        elif _type_of(one) is not _type_of(other) or one != other:
+            return False
+    return True
+
+
+def _type_of(value: Any) -> type:
+    return int if isinstance(value, OddInteger) else type(value)
+
+
+def is_json(value: Any) -> bool:
+    """Whether a value holds only what JSON can say; it must not be nested without end."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Mapping):
+            if not all(isinstance(key, str) for key in item):
+                return False
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, float):
+            if not math.isfinite(item):
+                return False
+        elif item is not None and not isinstance(item, str | int):
             return False
     return True
 

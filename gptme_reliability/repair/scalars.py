@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, Final
 
-from gptme_reliability.repair.reading import LONGEST_NUMBER, Broken
+from gptme_reliability.repair.reading import LONGEST_NUMBER, Broken, OddInteger
 from gptme_reliability.types import RepairKind
 
 LITERALS: Final = {
@@ -22,6 +22,13 @@ _OTHER_NUMBER: Final = re.compile(
 )
 _END: Final = r",{}\[\]()\"'`\u201c\u201d\u2018\u2019\\<>=:"
 _BARE: Final = re.compile(rf"[^{_END}\s](?:[^{_END}\n]|:(?=[^\s,}}\]]))*")
+# Words and the signs that stand in names, paths, dates and addresses; all other signs, and
+# some of these between numbers or spaces, may be operators of an expression.
+_TEXT: Final = re.compile(r"(?=.*\w)(?:[\w\s./:@~#-]|[^\x00-\x7f])*(?:(?<=\w)[?!]+|(?<=\d)%)?")
+_EXPRESSION: Final = re.compile(
+    r"\.\.\.|\u2026|--$|\s[-/]\s|^\S+ (?:or|and|in|is|not) \S+$|^[\d.]+[-/][\d.]+$"
+)
+_CHOICE: Final = {"if", "else"}
 _COMMENT: Final = re.compile(r"\s(?:#|//|/\*)")
 # Words that stand for something JSON cannot say: reading them as text would invent a value.
 _NO_VALUES: Final = frozenset({"undefined", "nan", "infinity", "inf", "+infinity", "-infinity"})
@@ -37,7 +44,7 @@ def parse_int(digits: str) -> int:
     """
     if len(digits) > LONGEST_NUMBER:
         raise ValueError("a number has too many digits")
-    return int(digits)
+    return OddInteger(digits) if digits == "-0" else int(digits)
 
 
 def parse_float(digits: str) -> float:
@@ -79,6 +86,13 @@ def is_number(token: str) -> bool:
     return bool(_JSON_NUMBER.fullmatch(token) or _OTHER_NUMBER.fullmatch(token))
 
 
+def is_expression(token: str) -> bool:
+    """Whether words without quotes look like something that stands for its result."""
+    if not _TEXT.fullmatch(token) or _EXPRESSION.search(token):
+        return True
+    return _CHOICE.issubset(token.split())
+
+
 def read_scalar(token: str, at: int, *, words: bool) -> Scalar:
     """What an unquoted token means, and the rule that was needed to read it.
 
@@ -97,6 +111,8 @@ def read_scalar(token: str, at: int, *, words: bool) -> Scalar:
         return number
     if not token or not words or token.lower() in _NO_VALUES:
         raise Broken("syntax", at, "no value starts here")
+    if is_expression(token):
+        raise Broken("ambiguous", at, "a value without quotes looks like an expression")
     return token, ("unquoted_string", "inferred")
 
 
@@ -113,12 +129,12 @@ def _number(token: str) -> Scalar | None:
         if len(token) > LONGEST_NUMBER:
             raise ValueError("a number has too many digits")
         try:
-            value: Any = int(token, 0)
+            value: Any = OddInteger(int(token, 0))
         except ValueError:
             # Underscores in odd places.
             return None
     elif other["whole"] is not None:
-        value = parse_int(token.replace("_", "").lstrip("+"))
+        value = OddInteger(parse_int(token.replace("_", "").lstrip("+")))
     else:
         value = parse_float(token)
     return value, ("number_spelling", "lossless")

@@ -34,6 +34,8 @@ from gptme_reliability.types import RepairKind
 
 _JSON_SPACE: Final = " \t\r\n"
 _SEPARATORS: Final = (":", "=>", "=", "\uff1a")
+_MOST_VALUES: Final = 100_000
+_NO_KEYS: Final = frozenset({"True", "False", "None"})
 _PREFIXES: Final = ("r", "R", "u", "U", "b", "B", "f", "F")
 
 
@@ -71,6 +73,9 @@ class _Scanner:
         self._log = RepairLog()
         self._place = Place(text, stop)
         self._missing = 0
+        self._count = 0
+        self._guessed = False  # whether the end of the last scalar is a guess
+        self._supplied = False  # whether a comma was supplied before it
 
     def read(self) -> Reading:
         """Read one value.
@@ -115,7 +120,7 @@ class _Scanner:
     def _closes(self, top: _Open) -> bool:
         self._skip()
         if self.position == len(self.text):
-            raise self._cut_off(f"the {self._name(top)} that starts here ends too early")
+            raise self._cut_off("the text ends inside an object or a list")
         return self._char() == CLOSING_BRACKET[top.bracket]
 
     def _value(self) -> tuple[bool, Any]:
@@ -139,6 +144,7 @@ class _Scanner:
         bracket = "{{" if doubled else char
         self._open.append(_Open(bracket, self.position, {} if char == "{" else []))
         self._place.brackets.append(bracket)
+        self._supplied = False
         self.position += len(bracket)
         return False, None
 
@@ -149,9 +155,15 @@ class _Scanner:
                 self._check_argument_ends()
             return True, value
         self._put(self._open[-1], value)
+        if self._supplied and self._guessed:
+            raise self._no_comma()
+        self._supplied = False
         return self._after()
 
     def _put(self, top: _Open, value: Any) -> None:
+        self._count += 1
+        if self._count > _MOST_VALUES:
+            raise self._broken("syntax", "damaged text with so many values is not read")
         if not top.is_object:
             top.value.append(value)
             return
@@ -181,9 +193,16 @@ class _Scanner:
             self._supply_before(char)
             return self._close(self._open[-1])
         if self._member_follows(top, behind):
+            if self._guessed:
+                raise self._no_comma()
+            self._supplied = True
             self._note("missing_comma", "", ",", "inferred", of_member=False)
             return False, None
         raise self._broken("syntax", "a comma or a closing bracket is missing here")
+
+    def _no_comma(self) -> Broken:
+        """A comma is supplied only between values that certainly end, or start, there."""
+        return self._broken("ambiguous", "what follows may belong to the value before it")
 
     def _commas(self, top: _Open) -> None:
         count = 0
@@ -218,6 +237,7 @@ class _Scanner:
         return self._finish(self._pop())
 
     def _pop(self) -> Any:
+        self._guessed = False
         top = self._open.pop()
         self._place.brackets.pop()
         if top.bracket != "(":
@@ -268,6 +288,8 @@ class _Scanner:
         match = BARE_KEY.match(self.text, self.position)
         if match is None:
             raise self._broken("syntax", "a key is missing here")
+        if match[0] in _NO_KEYS:
+            raise self._broken("ambiguous", f"the key {match[0]} may be a value or a name")
         self.position = match.end()
         written = excerpt(match[0])
         self._note("unquoted_key", written, f'"{written}"', "lossless", of_member=False)
@@ -301,6 +323,7 @@ class _Scanner:
         token = read_string(start, self._place, prefix)
         before = self.text[start - len(prefix) : token.end]
         self.position = token.end
+        self._guessed = any(rule == "inner_quotes" for rule, _ in token.rules)
         for rule, kind in token.rules:
             self._note(rule, excerpt(before), excerpt(token.value), kind, of_member=of_member)
         return token.value
@@ -318,6 +341,9 @@ class _Scanner:
         words = self._open[-1].is_object if self._open else bool(self._stop)
         value, rule = read_scalar(token, start, words=words)
         self.position = end
+        self._guessed = isinstance(value, str)
+        if self._guessed and self.text.startswith(("(", "["), end):
+            raise Broken("ambiguous", start, "a value without quotes looks like an expression")
         if rule is not None:
             after = excerpt(value) if isinstance(value, str) else value
             self._note(rule[0], excerpt(token), after, rule[1])
@@ -350,9 +376,6 @@ class _Scanner:
 
     def _char(self) -> str:
         return self.text[self.position]
-
-    def _name(self, top: _Open) -> str:
-        return "object" if top.is_object else "list"
 
     def _broken(self, rule: FaultRule, message: str) -> Broken:
         return Broken(rule, self.position, message)

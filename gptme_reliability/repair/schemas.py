@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -12,6 +13,7 @@ from gptme_reliability.repair.reading import same
 ALL_TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 _MOST_PARTS: Final = 64
 _DEEPEST: Final = 80
+_INDEX: Final = re.compile(r"[0-9]{1,9}")
 
 Schema = Mapping[str, Any]
 
@@ -73,7 +75,7 @@ class Schemas:
             step = step.replace("~1", "/").replace("~0", "~")
             if isinstance(target, Mapping):
                 target = target.get(step)
-            elif isinstance(target, list) and step.isdigit() and int(step) < len(target):
+            elif isinstance(target, list) and _INDEX.fullmatch(step) and int(step) < len(target):
                 target = target[int(step)]
             else:
                 return None
@@ -197,7 +199,10 @@ class Schemas:
 
 
 def kind_of(value: Any) -> str:
-    """The JSON type of a value; a whole number is an ``integer``, 5.0 a ``number``."""
+    """The JSON type of a value; a whole number is an ``integer``, 5.0 a ``number``.
+
+    What JSON cannot say has no type, which no schema wants.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -208,7 +213,9 @@ def kind_of(value: Any) -> str:
         return "number"
     if isinstance(value, str):
         return "string"
-    return "object" if isinstance(value, Mapping) else "array"
+    if isinstance(value, Mapping):
+        return "object"
+    return "array" if isinstance(value, list) else ""
 
 
 def _equal(value: Any, choice: Any) -> bool:

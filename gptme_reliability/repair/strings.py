@@ -1,4 +1,4 @@
-"""Strings as models write them: where one ends, and what its escapes mean.
+"""Strings as models write them: where one ends.
 
 A quote ends a string when what follows it continues the structure around it.  A quote that
 was left unescaped inside a value is mended only when one reading of the text remains.
@@ -7,10 +7,10 @@ was left unescaped inside a value is mended only when one reading of the text re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from gptme_reliability.repair.escapes import unescape
 from gptme_reliability.repair.reading import Broken
 from gptme_reliability.repair.scalars import LITERALS
 from gptme_reliability.repair.strict import decode
@@ -31,18 +31,12 @@ _QUOTE_RULE: Final = {"'": "single_quotes", "\u201c": "smart_quotes", "\u2018": 
 _NEXT_SPECIAL: Final = {c: re.compile(f"[{c}\\\\]") for c in CLOSING_QUOTE.values()}
 _NEWLINE_OR_QUOTE: Final = {c: re.compile(f"[{c}\\\\\n]") for c in CLOSING_QUOTE.values()}
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
-_ESCAPE: Final = re.compile(
-    r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|u([0-9a-fA-F]{4})|(.))",
-    re.DOTALL,
-)
-_ESCAPED: Final = {
-    '"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t",
-}  # fmt: skip
-_MARKDOWN: Final = "_*"
 _WORD: Final = re.compile(r"\w+")
 _ASSIGNED: Final = re.compile(r"\s*[^\W\d]\w*\s*=")
 _LOOKAHEAD: Final = 16
+_MOST_INNER: Final = 10_000
+# What stands between two strings of an expression: signs alone, or signs around names.
+_JOINT: Final = re.compile(r"[\s!-/:-@\[-^`{-~]+|\s*[+.,;&|%?](?:.*[+.,;&|%?:(\[])\s*", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -51,8 +45,9 @@ class Place:
 
     ``brackets`` are the brackets open around it, outermost first; ``stop`` the characters that
     end the argument list of a call it stands in.  ``budget`` is the number of characters that
-    may still be looked at ahead of the reading: it keeps hostile text linear.  ``reached`` is
-    the furthest index that was looked at.
+    may still be looked at ahead of the reading, ``inner`` that of the quotes that may still be
+    taken for content: they keep hostile text linear, and quick.  ``reached`` is the furthest
+    index that was looked at.
     """
 
     text: str
@@ -60,6 +55,7 @@ class Place:
     brackets: list[str] = field(default_factory=list)
     is_key: bool = False
     budget: int = 0
+    inner: int = _MOST_INNER
     reached: int = 0
 
     def __post_init__(self) -> None:
@@ -69,7 +65,7 @@ class Place:
         """Pay for looking ahead over these characters."""
         self.budget -= end - start + 1
         self.reached = max(self.reached, end)
-        if self.budget < 0:
+        if self.budget < 0 or self.inner < 0:
             raise Broken("ambiguous", start, "too many quotes leave more than one reading")
 
 
@@ -109,8 +105,10 @@ def read_string(start: int, place: Place, prefix: str = "") -> StringToken:
             rules[_QUOTE_RULE.get(opening, "smart_quotes")] = "lossless"
     body = text[begin:stop]
     if _CONTROL.search(body):
+        if "\x00" in body:
+            raise Broken("syntax", begin + body.index("\x00"), "a string holds a NUL byte")
         rules["control_character"] = "lossless"
-    value = body if raw else _decoded(body, begin, rules)
+    value = body if raw else unescape(body, begin, rules)
     return StringToken(value, stop + len(closing), tuple(rules.items()))
 
 
@@ -141,13 +139,16 @@ class _Quotes:
     """The unescaped quotes seen inside a string so far.
 
     They come in pairs in what models write (``echo "hi"``), so that after an even number the
-    text stands outside every pair, and a quote that may end the string does.
+    text stands outside every pair, and a quote that may end the string does.  ``last`` is
+    where the last one stands; ``opens`` and ``shuts`` say what the text around it makes of it.
     """
 
     any: bool = False
     counted: int = 0
     opened: bool = False
-    shut: bool = False
+    last: int = 0
+    opens: bool = False
+    shuts: bool = False
 
 
 def _find_end(place: Place, begin: int, closing: str) -> tuple[int, bool]:
@@ -193,6 +194,7 @@ def _find_end(place: Place, begin: int, closing: str) -> tuple[int, bool]:
             raise _two_readings(begin - 1)
         elif not quotes.any and (whole := _quoted_json(place, begin, closing)) is not None:
             return whole, True
+        place.inner -= 1
         _count(quotes, text, quote, begin, candidate is None)
 
 
@@ -207,13 +209,21 @@ def _count(quotes: _Quotes, text: str, quote: int, begin: int, before_candidate:
     opens = (before.isspace() or before in "=([{,:") and not after.isspace()
     shuts = not before.isspace() and (after.isspace() or after == "+")
     if before_candidate:
-        if quotes.counted % 2 and quotes.shut and opens:
+        if quotes.counted % 2 and ((quotes.shuts and opens) or _joined(quotes, text, quote)):
             # "a" + "b": two strings, not one with quotes inside.
             raise _two_readings(begin - 1)
         quotes.opened = quotes.opened or opens
-    quotes.shut = shuts
+    quotes.last, quotes.opens, quotes.shuts = quote, opens, shuts
     quotes.any = True
     quotes.counted += 1
+
+
+def _joined(quotes: _Quotes, text: str, quote: int) -> bool:
+    """Whether what stands between the last quote and this one may join two strings."""
+    if quotes.last + 1 < quote:
+        return _JOINT.fullmatch(text, quotes.last + 1, quote) is not None
+    # Two quotes in a row are an empty string among other words: grep "" x
+    return not quotes.opens or text[quote + 1 : quote + 2].isalnum()
 
 
 def _apostrophe(text: str, quote: int) -> bool:
@@ -351,38 +361,3 @@ def comment_end(text: str, at: int) -> int | None:
         end = text.find("\n", at)
         return len(text) if end < 0 else end
     return None
-
-
-# --- what its escapes mean ----------------------------------------------------------------
-
-
-def _decoded(body: str, begin: int, rules: dict[str, RepairKind]) -> str:
-    """The string's content, with the rules that its escapes needed added to ``rules``."""
-    if "\\" not in body:
-        return body
-    return _ESCAPE.sub(_unescaper(begin, rules), body)
-
-
-def _unescaper(begin: int, rules: dict[str, RepairKind]) -> Callable[[re.Match[str]], str]:
-    def replace(match: re.Match[str]) -> str:
-        high, low, unit, char = match.groups()
-        if high:
-            return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
-        if unit:
-            return chr(int(unit, 16))
-        known = _ESCAPED.get(char)
-        if known is not None:
-            return known
-        if char == "u":
-            message = "the digits of an escape are incomplete"
-            raise Broken("ambiguous", begin + match.start(), message)
-        if char in CLOSING_QUOTE:
-            rules["escaped_quote"] = "lossless"
-            return str(char)
-        if char in _MARKDOWN:
-            rules["markdown_escape"] = "inferred"
-            return str(char)
-        rules["unknown_escape"] = "inferred"
-        return match[0]
-
-    return replace

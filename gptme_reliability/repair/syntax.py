@@ -13,6 +13,7 @@ from gptme_reliability.repair.reading import (
     child_path,
     deeper_than,
     excerpt,
+    is_json,
     same,
 )
 from gptme_reliability.repair.scanner import scan_value
@@ -27,6 +28,9 @@ _SCALAR_GOES_ON: Final = re.compile(r"[\w.+\-:/%]")
 _ESCAPED_QUOTE: Final = re.compile(r"[{\[]\s{0,80}(?:[{\[]\s{0,80}){0,8}\\[\"']")
 _FENCE: Final = re.compile(r"\s*```[ \t]*\w{0,20}[ \t]*\n?")
 _LEFTOVER: Final = re.compile(r"[}\])\s;,]+|</?[|\w][^<>\n]{0,60}>|\[/?[A-Z_]{2,30}\]|```")
+_UNESCAPED: Final = {
+    '"': '"', "'": "'", "\\": "\\", "/": "/", "n": "\n", "t": "\t", "r": "\r",
+}  # fmt: skip
 _DEEPEST_ENCODING: Final = 3
 _MOST_OBJECTS: Final = 64
 _TOO_DEEP: Final = f"values are nested more than {DEEPEST} deep"
@@ -66,6 +70,8 @@ def read_arguments(raw: Any) -> Reading | Fault:
         return _read_text(raw, _DEEPEST_ENCODING)
     if deeper_than(raw, DEEPEST):
         return Fault(0, _TOO_DEEP, "too_deep", 0)
+    if not is_json(raw):
+        return Fault(0, "the arguments hold what JSON cannot say", "syntax", 0)
     repairs: tuple[Repair, ...] = ()
     if isinstance(raw, dict):
         repairs = (Repair("arguments_object", "$", "an object", "a JSON string", "lossless"),)
@@ -99,6 +105,7 @@ def _unescaped(text: str, begin: int) -> Reading | Fault:
     r"""Read ``{\"a\": 1}``: a value with the escapes of a string around it, the string gone."""
     pieces: list[str] = []
     starts: list[int] = []
+    odd = len(text)
     at = begin
     while at < len(text) and text[at] != '"':
         following = text.find("\\", at)
@@ -111,12 +118,16 @@ def _unescaped(text: str, begin: int) -> Reading | Fault:
             continue
         escaped = text[at + 1 : at + 2]
         starts.append(at)
-        pieces.append({"n": "\n", "t": "\t", "r": "\r"}.get(escaped, escaped))
+        pieces.append(_UNESCAPED.get(escaped, escaped))
+        if escaped not in _UNESCAPED:
+            odd = min(odd, at)
         at += 2
     reading = read_value("".join(pieces))
     if isinstance(reading, Fault):
         return Fault(begin, reading.message, reading.rule, at)
     end = _source_index(pieces, starts, reading.end)
+    if odd < end:
+        return Fault(odd, "a backslash may be an escape or a letter", "ambiguous", end)
     note = _note("escaped_quotes", text[begin:end], "the same without its backslashes", "lossless")
     return replace(reading, start=begin, end=end, repairs=(note, *reading.repairs))
 
