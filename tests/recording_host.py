@@ -12,7 +12,7 @@ import openai
 from scripted_server import TOOLS, Reply, Script, serving
 
 from gptme_reliability.surfaces.client import client_class
-from gptme_reliability.surfaces.host import Report, Settings
+from gptme_reliability.surfaces.host import Piece, Report, Settings
 from gptme_reliability.types import Call, Repair, Retry
 
 MESSAGES: list[Any] = [{"role": "user", "content": "look around"}]
@@ -26,6 +26,8 @@ class RecordingHost:
     broken: frozenset[str] = frozenset()
     reports: list[Report] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    shown: list[Piece] = field(default_factory=list)
+    answered: int = 0
 
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         self._maybe_break("settings")
@@ -33,8 +35,15 @@ class RecordingHost:
         return self.answer
 
     def defuse(
-        self, reasoning: str | None, text: str, calls: Sequence[Call], *, streamed: bool
+        self,
+        reasoning: str | None,
+        text: str,
+        calls: Sequence[Call],
+        *,
+        streamed: bool,
+        shown: Sequence[Piece] = (),
     ) -> tuple[str | None, str, tuple[Repair, ...]]:
+        self.shown = list(shown)
         self._maybe_break("defuse")
         inert = re.sub(r"(?m)^@(?=\w+\()", r"\\@", text)
         if inert == text:
@@ -52,6 +61,9 @@ class RecordingHost:
         self._maybe_break("asking_again")
         assert verdict.feedback
         self.asked.append((attempt, retries))
+
+    def answering(self) -> None:
+        self.answered += 1
 
     def done(self, report: Report) -> None:
         self.reports.append(report)

@@ -88,10 +88,10 @@ def test_observing_changes_nothing_and_reports_what_would_have_been() -> None:
 
 def test_a_call_in_text_becomes_a_native_one() -> None:
     host = RecordingHost()
-    with serving(completion("I look.\n" + MARKUP)) as script:
+    with serving(completion("I will look.\n" + MARKUP)) as script:
         raw = ask(script, host)
     assert arguments(raw) == [{"place": "hall"}]
-    assert message(raw).content.strip() == "I look."
+    assert message(raw).content.strip() == "I will look."
     parsed = raw.parse()
     assert parsed.choices[0].finish_reason == "tool_calls"
     assert parsed.model_extra["timings"] == {"predicted_n": 5}

@@ -100,9 +100,9 @@ def test_text_is_shown_while_the_rest_is_still_to_come() -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_a_call_in_text_becomes_a_native_one(size: int) -> None:
     host = RecordingHost()
-    with serving(stream(ROLE, *text_chunks(f"I look.\n{MARKUP}", size), STOP, DONE)) as script:
+    with serving(stream(ROLE, *text_chunks(f"I will look.\n{MARKUP}", size), STOP, DONE)) as script:
         seen = watch(script, host)
-    assert seen.text.strip() == "I look."
+    assert seen.text.strip() == "I will look."
     ((call_id, name, arguments),) = seen.calls
     assert (name, json.loads(arguments)) == ("look", {"place": "hall"})
     assert call_id.startswith("call_")

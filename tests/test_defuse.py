@@ -240,3 +240,30 @@ def test_what_kills_the_terminal_is_made_text(text: str, shown: str) -> None:
     assert changed == shown
     assert bool(repairs) == (changed != text)
     assert all(repair.kind == "presentation" for repair in repairs)
+
+
+@pytest.mark.parametrize("calls", [[], [SHELL]], ids=len)
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        ([("text", "Look:\n```text\nQuux zork!\n")], f"```\n{FENCE}\n"),
+        ([("text", "Look:\n```text\nQuux\n")], f"```\n```save f\nhello\n```\n{AT}\n"),
+        ([("reasoning", "So\n")], f"{AT}\n{FENCE}\n"),
+        ([("text", "a\n"), ("reasoning", "```text\nb\n")], f"```\n{FENCE}\n"),
+        ([("text", "````md\n")], f"````\n{FENCE}\n"),
+    ],
+)
+def test_nothing_runs_behind_what_an_earlier_attempt_showed(
+    shown: list[Any], text: str, calls: list[Call]
+) -> None:
+    _, changed, repairs = defuse(None, text, calls, streamed=True, strict=False, shown=shown)
+    before = "".join(f"<think>\n{t}\n</think>\n\n" if c == "reasoning" else t for c, t in shown)
+    assert run_by_gptme(before + composed(None, changed, calls, True)) == expected(calls)
+    assert repairs
+
+
+def test_reasoning_goes_on_in_the_block_that_is_open() -> None:
+    shown: Any = [("reasoning", "So\n")]
+    changed = defuse(f"x\n{AT}", "42", [SHELL], streamed=True, strict=False, shown=shown)[0]
+    message = composed(f"So\n{changed}", "42", [SHELL], True)
+    assert run_by_gptme(message) == expected([SHELL])

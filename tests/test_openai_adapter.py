@@ -98,7 +98,9 @@ def test_odd_messages_are_read(message: Any, text: str | None, calls: int) -> No
     [
         ({"choices": []}, True),
         ({"choices": None, "object": "chat.completion"}, True),
-        ({"choices": [1]}, False),
+        ({"choices": [1]}, True),
+        ({"choices": [None]}, True),
+        ({"choices": "none"}, False),
         ({"object": "list", "data": []}, False),
         ({"error": {"message": "x"}, "choices": []}, False),
         ([], False),

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from scripted_server import call
 
 from gptme_reliability.adapters.openai import mend_history, model_fault
-from gptme_reliability.adapters.openai_history import NO_RESULT, add_pending
+from gptme_reliability.adapters.openai_history import NO_RESULT
+from gptme_reliability.adapters.openai_pending import add_pending, digest, place
+from gptme_reliability.adapters.server_errors import about_the_conversation
+from gptme_reliability.types import Call
 
 ERRORS = [
     json.loads(line)
@@ -153,14 +156,39 @@ def test_mending_is_idempotent_and_complete(messages: list[dict[str, Any]]) -> N
 
 
 def test_late_feedback_goes_into_the_last_result_once() -> None:
-    messages = [said(call("look", {}, "x"), call("look", {}, "y")), result("x"), result("y", None)]
-    written, repairs = add_pending(messages, {"x": "mind", "y": "mind", "z": "other"})
-    assert written[1]["content"] == "done"
-    assert written[2]["content"] == "mind"
+    messages = [
+        USER,
+        said(call("look", '{"place":"a"}', "x"), call("look", {"place": "b"}, "y")),
+        result("x"),
+        result("y", None),
+    ]
+    before = digest(messages[:1])
+    mind = {
+        place(before, Call("look", {"place": "a"}, "x")): "mind",
+        place(before, Call("look", {"place": "b"}, "y")): "mind",
+        place(before, Call("look", {"place": "b"}, "z")): "other",
+    }
+    written, repairs = add_pending(messages, mind)
+    assert written[2]["content"] == "done"
+    assert written[3]["content"] == "mind"
     assert len(repairs) == 1
-    parts = add_pending([result("x", [{"type": "text", "text": "t"}])], {"x": "mind"})[0]
-    assert parts[0]["content"][-1] == {"type": "text", "text": "mind"}
+    messages[3]["content"] = [{"type": "text", "text": "t"}]
+    parts = add_pending(messages, mind)[0]
+    assert parts[3]["content"][-1] == {"type": "text", "text": "mind"}
     assert add_pending(messages, {}) == (messages, ())
+
+
+def test_late_feedback_is_bound_to_its_place() -> None:
+    turn = [said(call("look", {}, "x")), result("x")]
+    mind = {place(digest([USER]), Call("look", {}, "x")): "mind"}
+    assert len(add_pending([USER, *turn], mind)[1]) == 1
+    system = {"role": "system", "content": "it is noon"}
+    assert len(add_pending([system, USER, *turn], mind)[1]) == 1
+    other = {"role": "user", "content": "come"}
+    assert add_pending([other, *turn], mind)[1] == ()
+    written, repairs = add_pending([USER, *turn, *turn], mind)
+    assert [r.path for r in repairs] == ["$.messages[2].content"]
+    assert written[4]["content"] == "done"
 
 
 # --- errors -----------------------------------------------------------------------------------
@@ -182,3 +210,11 @@ def test_reading_a_huge_error_is_linear() -> None:
         start = time.perf_counter()
         model_fault(500, filler.encode() * 100_000)
         assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [("CUDA out of memory", False), ("jinja: bad message", True), ("broken history", True)],
+)
+def test_errors_about_the_conversation(message: str, expected: bool) -> None:
+    assert about_the_conversation(json.dumps({"error": {"message": message}}).encode()) is expected

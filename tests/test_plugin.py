@@ -3,85 +3,34 @@
 from __future__ import annotations
 
 import copy
-import io
-import json
 import os
-import stat
-import sys
 import threading
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gptme.config import Config, get_config, set_config
-from gptme.config.models import ProjectConfig, UserConfig
+from gptme.config import Config, get_config
+from gptme.config.models import ProjectConfig
 from gptme.hooks import HookType, get_hooks
-from gptme.hooks.registry import HookRegistry, set_registry
 from gptme.llm import llm_openai
 from gptme.plugins.plugin import GptmePlugin
 from gptme.tools import set_tool_format
+from plugin_world import BREAK, CALL, DEFUSED, MODEL, REPAIRS, RETRY, own_world, report
 
 import gptme_reliability
-from gptme_reliability.exchange import Attempt, Outcome
 from gptme_reliability.surfaces.gptme import command, notices, registry, trace
 from gptme_reliability.surfaces.gptme.host import host, let_all_calls_run
 from gptme_reliability.surfaces.gptme.ledger import Ledger
 from gptme_reliability.surfaces.gptme.plugin import init, plugin, register_hooks
-from gptme_reliability.surfaces.host import Report, Settings
+from gptme_reliability.surfaces.host import Report
 from gptme_reliability.types import (
     Accept,
-    Call,
-    ModelOutput,
     RefusedCall,
     Reject,
-    Repair,
-    Retry,
-    Violation,
 )
 
-MODEL = "local/test-model"
-BREAK = "GPTME_BREAK_ON_TOOLUSE"
-CALL = Call("shell", {"command": "ls"}, id="c1")
-REPAIRS = (
-    Repair("types", "$.lines", "5", 5, "lossless", call=0),
-    Repair("name", "$.name", "Shell", "shell", "inferred", call=0),
-)
-DEFUSED = Repair("defuse", "$.text[0]", "```shell", "```text shell", "presentation")
-RETRY = Retry("…", (Violation("missing", "$.command", "'command' is missing"),))
-
-
-@pytest.fixture(autouse=True)
-def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Config]:
-    """A config, clients, hooks and state directory that belong to one test."""
-    before = get_config()
-    for name in [*os.environ]:
-        if "RELIABILITY" in name or name == BREAK:
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "x")
-    monkeypatch.setattr(llm_openai, "clients", {})
-    monkeypatch.setattr(notices, "_said", set())
-    config = Config(user=UserConfig(plugin={"reliability": {"enabled": True}}))
-    set_config(config)
-    set_registry(HookRegistry())
-    set_tool_format("tool")
-    yield config
-    set_config(before)
-
-
-def report(
-    verdict: Accept | Reject | None = None, *, asked: int = 0, mode: Any = "on", **rest: Any
-) -> Report:
-    outcome = None
-    if verdict is not None:
-        output = ModelOutput(text="secret text", finish_reason="stop")
-        attempts = [Attempt(output, RETRY)] * asked + [Attempt(output, verdict)]
-        outcome = Outcome(verdict, tuple(attempts))
-    return Report(settings=Settings(MODEL, mode), outcome=outcome, **rest)
-
+__all__ = ["own_world"]  # a fixture that every test here uses
 
 # -- the manifest ---------------------------------------------------------------------------
 
@@ -358,98 +307,12 @@ def test_a_re_ask_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "reliability: asking again (1/2): 'command' is missing\n"
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_on_a_terminal_the_status_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    host.asking_again(1, 2, RETRY)
-    shown = screen.getvalue()
-    assert "asking again (1/2)" in shown
-    assert "\n" not in shown
-    assert host.defuse(None, "answer", [], streamed=True) == (None, "answer", ())
-    assert screen.getvalue().removeprefix(shown) == "\x1b8\x1b[K"
-    host.done(report(Accept((CALL,))))
-    assert screen.getvalue().removeprefix(shown) == "\x1b8\x1b[K"
-
-
 def test_done_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Report) -> str:
         raise ZeroDivisionError
 
     monkeypatch.setattr(notices, "summary", broken)
     host.done(report(Accept((CALL,))))
-
-
-# -- the trace ------------------------------------------------------------------------------
-
-
-def lines() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in trace.path().read_text().splitlines()]
-
-
-def test_the_trace_holds_hashes_and_no_texts(tmp_path: Path) -> None:
-    refused = RefusedCall("run", "because of secret", "secret(1)")
-    verdict = Accept(
-        (CALL,), "secret", (Repair("q", "$.a", "secret", "sec", "lossless"),), (refused,)
-    )
-    host.done(report(verdict, asked=1, repairs=(DEFUSED,)))
-    (entry,) = lines()
-    assert trace.path().is_relative_to(tmp_path)
-    assert "secret" not in json.dumps(entry)
-    assert entry["model"] == MODEL
-    assert entry["verdict"] == "accept"
-    assert [attempt["verdict"] for attempt in entry["attempts"]] == ["retry", "accept"]
-    assert entry["repairs"][0]["before_size"] == 6
-    assert len(entry["repairs"][0]["before_sha256"]) == 12
-    assert entry["attempts"][0]["violations"][0]["rule"] == "missing"
-    assert entry["outside"][0]["rule"] == "defuse"
-    assert entry["conversation"] == "process"
-
-
-def test_the_full_trace_holds_the_texts(own_world: Config) -> None:
-    own_world.user.plugin["reliability"]["trace"] = "full"
-    host.done(report(Accept((CALL,), "", (Repair("q", "$.a", "be\ud800", 5, "lossless"),))))
-    (entry,) = lines()
-    assert entry["repairs"][0]["before"] == "be\ud800"
-    assert entry["repairs"][0]["after"] == 5
-    assert entry["attempts"][0]["text"] == "secret text"
-
-
-def test_the_trace_can_be_turned_off(own_world: Config) -> None:
-    own_world.user.plugin["reliability"]["trace"] = "off"
-    host.done(report(Accept((CALL,))))
-    assert not trace.path().exists()
-
-
-def test_only_the_user_can_read_the_trace() -> None:
-    host.done(report(Accept((CALL,))))
-    assert stat.S_IMODE(trace.path().stat().st_mode) == 0o600
-    assert stat.S_IMODE(trace.path().parent.stat().st_mode) == 0o700
-
-
-def test_the_trace_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "MAX_BYTES", 1000)
-    for number in range(20):
-        trace.append({"number": number, "filling": "x" * 100})
-    files = sorted(trace.path().parent.iterdir())
-    assert [file.name for file in files] == ["trace.jsonl", "trace.jsonl.1"]
-    assert all(file.stat().st_size <= 1000 for file in files)
-    assert lines()[-1]["number"] == 19
-
-
-def test_a_trace_that_cannot_be_written_is_said_once(
-    own_world: Config, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trace.path().parent.parent.mkdir(parents=True)
-    trace.path().parent.write_text("a file where the directory should be")
-    for _ in range(3):
-        host.done(report(Accept((CALL,))))
-    assert capsys.readouterr().err.count("cannot be written") == 1
 
 
 # -- /reliability ---------------------------------------------------------------------------

@@ -33,34 +33,12 @@ def mend_history(
     return mender.with_results(mended), tuple(mender.repairs)
 
 
-def add_pending(
-    messages: Sequence[Mapping[str, Any]], pending: Mapping[str, str]
-) -> tuple[list[dict[str, Any]], tuple[Repair, ...]]:
-    """Add what is to be said together with the results of calls, by call id.
-
-    A text goes once into the last result among the calls that it is remembered under.
-    """
-    last: dict[str, int] = {}
-    for position, message in enumerate(messages):
-        text = _pending_for(message, pending)
-        if text is not None:
-            last[text] = position
-    written = [dict(message) for message in messages]
-    repairs = []
-    for text, position in last.items():
-        content = written[position].get("content")
-        written[position]["content"] = _append(content, text)
-        path = f"$.messages[{position}].content"
-        repairs.append(Repair("late_feedback", path, None, text, "presentation"))
-    return written, tuple(repairs)
-
-
 def known_ids(messages: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """All call ids of a conversation."""
     return frozenset(
         call["id"]
         for message in messages
-        for call in _calls(message)
+        for call in stored_calls(message)
         if isinstance(call.get("id"), str)
     )
 
@@ -206,20 +184,10 @@ def _sane_arguments(raw: Any) -> tuple[str, RepairKind]:
     return "{}", "lossy"
 
 
-def _calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def stored_calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The calls of a message of a conversation, as far as they are any."""
     calls = message.get("tool_calls") if message.get("role") == "assistant" else None
     return [c for c in calls if isinstance(c, Mapping)] if isinstance(calls, list) else []
-
-
-def _pending_for(message: Mapping[str, Any], pending: Mapping[str, str]) -> str | None:
-    call_id = message.get("tool_call_id") if message.get("role") == "tool" else None
-    return pending.get(call_id) if isinstance(call_id, str) else None
-
-
-def _append(content: Any, text: str) -> Any:
-    if isinstance(content, list):
-        return [*content, {"type": "text", "text": text}]
-    return f"{content}\n\n{text}" if isinstance(content, str) and content else text
 
 
 def _no_result(call_id: str) -> dict[str, Any]:

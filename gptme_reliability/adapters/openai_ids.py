@@ -11,9 +11,11 @@ from gptme_reliability.feedback import call_json
 from gptme_reliability.types import Call, Repair
 
 
-def new_id(position: int, name: str, arguments: str, taken: Container[str] = ()) -> str:
-    """A deterministic id, different from all in ``taken``."""
-    seed: list[int | str] = [position, name, arguments]
+def new_id(
+    position: int, name: str, arguments: str, taken: Container[str] = (), salt: str = ""
+) -> str:
+    """A deterministic id, different from all in ``taken``; ``salt`` tells conversations apart."""
+    seed: list[int | str] = [position, name, arguments, *([salt] if salt else [])]
     while True:
         digest = hashlib.sha256(json.dumps(seed).encode()).hexdigest()
         candidate = f"call_{digest[:12]}"
@@ -23,22 +25,26 @@ def new_id(position: int, name: str, arguments: str, taken: Container[str] = ())
 
 
 def assign_ids(
-    calls: Sequence[Call], usable: Callable[[str], bool], taken: Container[str] = ()
+    calls: Sequence[Call],
+    usable: Callable[[str], bool],
+    taken: Container[str] = (),
+    salt: str = "",
 ) -> tuple[tuple[Call, ...], tuple[Repair, ...]]:
-    """Give every call an id that is usable and unique among them.
+    """Give every call an id that is usable and unique, among them and in the conversation.
 
-    The server's id stays where it can; a new one avoids ``taken``, the conversation's ids.
+    The server's id stays where it can; ``taken`` are the conversation's ids.
     A call from text never had an id, so that giving it one is no repair.
     """
     named: list[Call] = []
     repairs: list[Repair] = []
     used: set[str] = set()
+    known = _Either(used, taken)
     for position, call in enumerate(calls):
-        if call.id and call.id not in used and usable(call.id):
+        if call.id and call.id not in known and usable(call.id):
             used.add(call.id)
             named.append(call)
             continue
-        fresh = new_id(position, call.name, call_json(call), _Either(used, taken))
+        fresh = new_id(position, call.name, call_json(call), known, salt)
         used.add(fresh)
         named.append(replace(call, id=fresh))
         if call.dialect is None:

@@ -15,13 +15,13 @@ _CALLED: Final = frozenset({"tool_calls", "function_call"})
 
 
 def is_completion(body: Any) -> bool:
-    """Whether this is a whole chat completion, an empty one included."""
+    """Whether this is a whole chat completion; one that says nothing that can be read is too."""
     if not isinstance(body, Mapping) or body.get("error"):
         return False
     choices = body.get("choices")
     if choices is None:
         return body.get("object") == "chat.completion"
-    return isinstance(choices, list) and all(isinstance(choice, Mapping) for choice in choices)
+    return isinstance(choices, list)
 
 
 def read_response(body: Mapping[str, Any]) -> ModelOutput:

@@ -84,7 +84,7 @@ class StreamReader:
         """Add one chunk; what is not understood is passed over."""
         if isinstance(chunk.get("usage"), Mapping):
             self.usage = dict(chunk["usage"])
-        if not self.template:
+        if not self.template and isinstance(chunk.get("choices"), list):
             self.template = {k: v for k, v in chunk.items() if k not in _NOT_IN_TEMPLATE}
         if isinstance(chunk.get("model"), str):
             self._model = chunk["model"]

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gptme_reliability.types import ModelOutput
 
-_NEVER_THE_MODEL: Final = frozenset({401, 402, 403, 404, 408, 429})
+_NEVER_THE_MODEL: Final = frozenset({401, 402, 403, 404, 408, 429, 502, 503, 504})
 _LONGEST: Final = 64 * 1024 * 1024
 
 _ABOUT_THE_REQUEST: Final = re.compile(
@@ -24,7 +24,18 @@ _ABOUT_THE_REQUEST: Final = re.compile(
     re.IGNORECASE,
 )
 
-_PART: Final = r"(?:output|response|generation|tool[ _-]?calls?|function[ _-]?calls?)"
+# What an error about the request or the way to the model speaks of.  The general patterns below
+# would take such errors for the model's fault, so that these words decide against it.
+_NOT_THE_MODEL: Final = re.compile(
+    r"request|messages|roles?\b|\bbody|definition|option|upstream|backend", re.IGNORECASE
+)
+# Where a quotation of the model may begin: its words decide nothing.
+_QUOTATION: Final = re.compile(r"[{<]|raw=")
+_THE_CONVERSATION: Final = re.compile(
+    r"\bmessages?\b|template|jinja|history|roles?\b", re.IGNORECASE
+)
+
+_PART: Final = r"(?:output|generation|tool[ _-]?calls?|function[ _-]?calls?)"
 _FAILED: Final = (
     r"(?:fail(?:ed|ure|s)?|error|errors|unable|could ?n[o']t|could not|cannot|can't|invalid)"
 )
@@ -42,6 +53,15 @@ class _Fault:
     server: str
     pattern: re.Pattern[str]
 
+    def matches(self, message: str) -> re.Match[str] | None:
+        """The place where a message says it."""
+        if self.server == _ANY and _NOT_THE_MODEL.search(_QUOTATION.split(message, 1)[0]):
+            return None
+        return self.pattern.search(message)
+
+
+_ANY: Final = "any"
+
 
 def _fault(server: str, pattern: str) -> _Fault:
     return _Fault(server, re.compile(pattern, re.DOTALL | re.IGNORECASE))
@@ -54,9 +74,9 @@ _FAULTS: Final = (
     _fault("ollama", r"XML syntax error on line \d"),
     _fault("vllm", r"HarmonyError|unexpected tokens? .{0,80}(?:message header|expecting start)"),
     _fault("groq", r"failed to call a function|tool call validation failed"),
-    _fault("any", rf"{_FAILED}\b[^.\n]{{0,40}}\bpars\w*[^.\n]{{0,40}}\b{_PART}\b"),
-    _fault("any", rf"{_PART}[^.\n]{{0,40}}\b(?:{_FAILED}|not)\b[^.\n]{{0,20}}\bpars"),
-    _fault("any", r"model (?:generated|produced|returned|output) (?:an? )?(?:invalid|malformed)"),
+    _fault(_ANY, rf"{_FAILED}\b[^.\n]{{0,40}}\bpars\w*[^.\n]{{0,40}}\b{_PART}\b"),
+    _fault(_ANY, rf"{_PART}[^.\n]{{0,40}}\b(?:{_FAILED}|not)\b[^.\n]{{0,20}}\bpars"),
+    _fault(_ANY, r"model (?:generated|produced|returned|output) (?:an? )?(?:invalid|malformed)"),
 )
 
 # A quotation that begins in the middle may begin inside a string, where a call is none; it is
@@ -71,12 +91,13 @@ def model_fault(status: int, body: bytes) -> ModelOutput | None:
     """
     if status < 400 or status in _NEVER_THE_MODEL or len(body) > _LONGEST:
         return None
-    decoded = body.decode(errors="replace")
-    try:
-        error: Any = json.loads(decoded)
-    except (ValueError, RecursionError):
-        error = decoded
-    return error_fault(error)
+    return error_fault(_read(body))
+
+
+def about_the_conversation(body: bytes) -> bool:
+    """Whether an error speaks of the messages it got, or of the template they go into."""
+    messages = _messages(_read(body[:_LONGEST]))
+    return any(_THE_CONVERSATION.search(message[:4096]) for message in messages)
 
 
 def error_fault(error: Any) -> ModelOutput | None:
@@ -88,10 +109,18 @@ def error_fault(error: Any) -> ModelOutput | None:
         if _ABOUT_THE_REQUEST.search(message[:4096]):
             continue
         for fault in _FAULTS:
-            match = fault.pattern.search(message)
+            match = fault.matches(message)
             if match:
                 return _recovered(match)
     return None
+
+
+def _read(body: bytes) -> Any:
+    decoded = body.decode(errors="replace")
+    try:
+        return json.loads(decoded)
+    except (ValueError, RecursionError):
+        return decoded
 
 
 def _recovered(match: re.Match[str]) -> ModelOutput:

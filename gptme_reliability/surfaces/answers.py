@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 from gptme_reliability.adapters.openai_response import is_completion, read_response
 from gptme_reliability.adapters.server_errors import model_fault
 from gptme_reliability.surfaces.task import MOST_BYTES, encode
 from gptme_reliability.types import ModelOutput
 
+UNKNOWN_SHAPE: Final = "an answer of a shape that is not known here"
+TOO_LARGE: Final = "an answer too large to be read"
+
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    """What a model wrote, the completion it came in (None if it came as an error), the bytes."""
+    """What a model wrote, and the completion it came in (None if it came as an error)."""
 
     output: ModelOutput
     body: Mapping[str, Any] | None
-    raw: bytes
+    status: int = 200
 
     @property
     def usage(self) -> Mapping[str, Any] | None:
@@ -27,25 +33,44 @@ class WholeAnswer:
         usage = (self.body or {}).get("usage")
         return usage if isinstance(usage, Mapping) else None
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it is an error that holds no word of the model."""
+        return self.body is None and not self.output.text and not self.output.tool_calls
+
 
 def read_answer(response: Any) -> WholeAnswer | None:
     """The model's answer in a response; None when there is none, or none that can be read."""
-    raw: bytes = response.read()
+    return read_whole(response.status_code, response.read())
+
+
+def read_whole(status: int, raw: bytes) -> WholeAnswer | None:
+    """The same from the bytes of a response."""
     if len(raw) > MOST_BYTES:
         return None
-    if response.status_code >= 400:
-        fault = model_fault(response.status_code, raw)
-        return None if fault is None else WholeAnswer(fault, None, raw)
+    if status >= 400:
+        fault = model_fault(status, raw)
+        return None if fault is None else WholeAnswer(fault, None, status)
     try:
-        body = json.loads(raw)
+        body = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError):
         return None
-    return WholeAnswer(read_response(body), body, raw) if is_completion(body) else None
+    return WholeAnswer(read_response(body), body, status) if is_completion(body) else None
 
 
-def comes_whole(response: Any) -> bool:
-    """Whether a response to a request for a stream is none: an error, or a body in one piece."""
-    return response.status_code >= 400 or "json" in response.headers.get("content-type", "")
+def peeked(chunks: Iterable[bytes]) -> tuple[bool, Iterator[bytes]]:
+    """Whether a body is in one piece, and all of its bytes.
+
+    The first byte tells, for servers send streams under any content type: JSON begins with a
+    brace, and no event does.
+    """
+    source = iter(chunks)
+    read: list[bytes] = []
+    for chunk in source:
+        read.append(chunk)
+        if start := chunk.lstrip(_BLANK):
+            return start.startswith(b"{"), chain(read, source)
+    return False, chain(read, source)
 
 
 def why(failure: Any) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gptme_reliability.adapters.openai_history import known_ids
 from gptme_reliability.adapters.openai_ids import assign_ids
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
 from gptme_reliability.feedback import final_text
-from gptme_reliability.surfaces.host import Host, Settings
+from gptme_reliability.surfaces.host import Piece, Settings
+from gptme_reliability.surfaces.streaming import cleared
+from gptme_reliability.surfaces.task import Task
 from gptme_reliability.types import Accept, Call, ModelOutput, ModelRequest, Repair, Retry
 
 
@@ -30,31 +33,36 @@ class Ending:
 
 
 class Asking:
-    """Steps an exchange and turns its outcome into what the host gets."""
+    """Steps an exchange and turns its outcome into what the host gets.
 
-    def __init__(
-        self, host: Host, settings: Settings, request: ModelRequest, *, streamed: bool
-    ) -> None:
-        self._host = host
-        self._settings = settings
-        self._streamed = streamed
-        self._request = request
+    ``shown`` tells, for a streamed answer, what the host was shown of all attempts but the one
+    at a position.  What a failed attempt said before its fault stays: a stream has shown it,
+    and an answer in one piece begins with it.
+    """
+
+    def __init__(self, task: Task, shown: Callable[[int], Sequence[Piece]] | None = None) -> None:
+        self._task = task
+        self._shown = shown
         self._attempts: list[Attempt] = []
-        self._steps = exchange(request, settings.policy, settings.facts, self._attempts)
+        self._steps = exchange(
+            task.request, task.settings.policy, task.settings.facts, self._attempts
+        )
         next(self._steps)
 
     def answer(self, output: ModelOutput) -> ModelRequest | Ending:
         """Take the model's answer; return what to send next, or the end."""
         try:
-            following = self._steps.send(output)
+            return self._steps.send(output)
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return self._ending(outcome, len(outcome.attempts) - 1)
+
+    def announce(self) -> None:
+        """Tell the host that the model is about to be asked again."""
         verdict = self._attempts[-1].verdict
         if isinstance(verdict, Retry):
-            retries = self._settings.policy.retries
-            self._host.asking_again(len(self._attempts), retries, verdict)
-        return following
+            retries = self._task.settings.policy.retries
+            self._task.host.asking_again(len(self._attempts), retries, verdict)
 
     def give_up(self, why: str) -> Ending | None:
         """The model cannot be asked again: the end, from the last answer that says anything.
@@ -66,30 +74,60 @@ class Asking:
             attempt = self._attempts[position]
             said = (attempt.output.text or "").strip() or attempt.output.tool_calls
             if said and isinstance(attempt.verdict, Retry):
-                verdict = give_up(attempt.verdict, 1)
-                verdict = replace(verdict, reason=f"{verdict.reason}; {why}")
-                return self._ending(Outcome(verdict, tuple(self._attempts), None), position)
+                return self._ending(self._given_up(attempt.verdict, 1, why), position)
         return None
 
+    def abandoned(self, why: str) -> Outcome | None:
+        """For the record: the attempts so far, when the host gets nothing of them."""
+        self._steps.close()
+        verdict = self._attempts[-1].verdict if self._attempts else None
+        if not isinstance(verdict, Retry):
+            return None
+        return self._given_up(verdict, len(self._attempts), why)
+
+    def _given_up(self, verdict: Retry, attempts: int, why: str) -> Outcome:
+        rejected = give_up(verdict, attempts)
+        rejected = replace(rejected, reason=f"{rejected.reason}; {why}")
+        return Outcome(rejected, tuple(self._attempts), None)
+
     def _ending(self, outcome: Outcome, position: int) -> Ending:
-        verdict = outcome.verdict
+        task, verdict = self._task, outcome.verdict
         output = outcome.attempts[position].output
-        text = final_text(verdict)
-        reasoning, shown, defused = self._host.defuse(
-            output.reasoning, text, verdict.calls, streamed=self._streamed
+        taken = known_ids(task.request.messages)
+        calls, named = assign_ids(verdict.calls, task.host.usable_id, taken, task.conversation)
+        reasoning, text = output.reasoning, final_text(verdict)
+        if self._shown is None and position:
+            reasoning, text = self._behind_earlier(position, reasoning, text)
+        reasoning, said, defused = task.host.defuse(
+            reasoning,
+            text,
+            calls,
+            streamed=self._shown is not None,
+            shown=self._shown(position) if self._shown else (),
         )
-        taken = known_ids(self._request.messages)
-        calls, named = assign_ids(verdict.calls, self._host.usable_id, taken)
         clean = isinstance(verdict, Accept) and not verdict.changed and not defused and not named
+        same = said == (output.text or "") and (reasoning or "") == (output.reasoning or "")
         return Ending(
             outcome=outcome,
             attempt=position,
             reasoning=reasoning,
-            text=shown,
+            text=said,
             calls=calls,
             repairs=(*defused, *named),
-            untouched=clean and len(outcome.attempts) == 1,
+            untouched=clean and same and len(outcome.attempts) == 1,
         )
+
+    def _behind_earlier(
+        self, position: int, reasoning: str | None, text: str
+    ) -> tuple[str | None, str]:
+        """Reasoning and text behind what a stream would have shown of earlier attempts."""
+        earlier = [
+            cleared(attempt.output, self._task.request.tools, self._task.host.runnable_tag)
+            for attempt in self._attempts[:position]
+        ]
+        thoughts = [*(answer.shown("reasoning") for answer in earlier), reasoning]
+        texts = [*(answer.shown("text") for answer in earlier), text]
+        return "\n".join(filter(None, thoughts)) or None, "\n".join(filter(None, texts))
 
 
 def observe(settings: Settings, request: ModelRequest, output: ModelOutput) -> Outcome:

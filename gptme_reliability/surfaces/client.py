@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_request import write_request
@@ -18,14 +19,15 @@ from gptme_reliability.adapters.openai_response import (
     sum_usage,
     write_response,
 )
-from gptme_reliability.adapters.server_errors import model_fault
-from gptme_reliability.surfaces.answers import WholeAnswer, comes_whole, read_answer, why
+from gptme_reliability.adapters.server_errors import about_the_conversation, model_fault
+from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, WholeAnswer, read_answer, why
 from gptme_reliability.surfaces.asking import Asking, Ending, observe
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.prepare import PendingFeedback, prepare, read_body
-from gptme_reliability.surfaces.relay import Relay, observed
+from gptme_reliability.surfaces.relay import Relay
 from gptme_reliability.surfaces.task import Task, encode, where
-from gptme_reliability.types import ModelRequest
+from gptme_reliability.surfaces.watching import observed
+from gptme_reliability.types import ModelRequest, Reject
 
 _LOG = logging.getLogger(__name__)
 
@@ -69,7 +71,10 @@ def client_class(base: type[Any]) -> type[Any]:
             if task is None:
                 return plain(request)
             wire = _Wire(http, self.build_request, plain, request)
-            return _Exchange(wire, task, self._reliability_pending).run()
+            response = _Exchange(wire, task, self._reliability_pending).run()
+            if not stream:
+                response.read()
+            return response
 
     return ReliableClient
 
@@ -110,12 +115,17 @@ class _Wire:
         headers.append(("content-type", "application/json"))
         return self.http.Response(200, headers=headers, content=content, request=self.original)
 
-    def streaming(self, upstream: Any, pieces: Generator[bytes, None, None], *, like: bool) -> Any:
-        """A streamed response with another body; ``like`` keeps the upstream's content type."""
+    def streaming(
+        self, upstream: Any, pieces: Iterator[bytes], close: Callable[[], None], *, like: bool
+    ) -> Any:
+        """A streamed response with another body; ``like`` keeps the upstream's content type.
+
+        ``close`` is called when the reader is done or leaves.
+        """
         headers = self._headers(upstream)
         kind = upstream.headers.get("content-type") if like else None
         headers.append(("content-type", kind or "text/event-stream"))
-        stream = _byte_stream(self.http)(pieces, upstream)
+        stream = _byte_stream(self.http)(pieces, close)
         return self.http.Response(200, headers=headers, stream=stream, request=self.original)
 
     def _headers(self, upstream: Any) -> list[tuple[str, str]]:
@@ -159,8 +169,7 @@ class _Exchange:
         if mended is None:
             return send(self._wire.original, streamed)
         response = send(mended, streamed)
-        refused = response.status_code in _MENDING_MAY_HURT
-        if refused and model_fault(response.status_code, response.read()) is None:
+        if _refused(response):
             return send(self._wire.original, streamed)
         return response
 
@@ -176,21 +185,41 @@ class _Exchange:
     def _observe(self, response: Any) -> Any:
         task = self._task
         if task.streamed and response.status_code < 400:
-            return self._wire.streaming(response, observed(task, response), like=True)
+            pieces = observed(task, response)
+
+            def close() -> None:
+                pieces.close()
+                # A generator that was never started does not run its own clean-up.
+                response.close()
+
+            return self._wire.streaming(response, pieces, close, like=True)
         found = read_answer(response)
         if found is not None:
-            task.report(observe(task.settings, task.request, found.output))
+            faults = [found.status] if found.body is None else []
+            task.report(observe(task.settings, task.request, found.output), faults=faults)
         return response
 
     def _whole(self, response: Any) -> Any:
         found = read_answer(response)
         if found is None:
-            self._task.report_mended()
+            if response.status_code < 400:
+                self._task.report(None, error=UNKNOWN_SHAPE)
+            elif self._task.repairs:
+                self._task.report(None)
             return response
+        asking = Asking(self._task)
+        try:
+            return self._answered(asking, response, found)
+        except KeyboardInterrupt:
+            self._task.report(asking.abandoned("interrupted"), interrupted=True)
+            raise
+
+    def _answered(self, asking: Asking, response: Any, found: WholeAnswer) -> Any:
+        """Ask until there is an end; the response that says it."""
         answers = [found]
-        asking = Asking(self._task.host, self._task.settings, self._task.request, streamed=False)
         step = asking.answer(found.output)
         while isinstance(step, ModelRequest):
+            asking.announce()
             again = self._ask_whole(step)
             if isinstance(again, WholeAnswer):
                 answers.append(again)
@@ -198,16 +227,21 @@ class _Exchange:
                 continue
             ending = asking.give_up(why(again))
             if ending is None:
-                return self._failed(again)
+                self._task.report(asking.abandoned(why(again)), faults=_faults(answers))
+                if isinstance(again, Exception):
+                    raise again
+                return again
             step = ending
-        body = answers[step.attempt].body
         result = response
-        if not (step.untouched and body is not None and host_readable(body)):
-            usage = sum_usage(answer.usage for answer in answers)
-            written = _write(self._task, body or found.body, step, usage)
-            result = self._wire.rewritten(response, encode(written))
-        self._pending.remember(step)
-        self._task.report(step.outcome, step.repairs)
+        hopeless = all(answer.says_nothing for answer in answers)
+        if not (hopeless and isinstance(step.outcome.verdict, Reject)):
+            body = answers[step.attempt].body
+            if not (step.untouched and body is not None and host_readable(body)):
+                usage = sum_usage(answer.usage for answer in answers)
+                written = _write(self._task, body or found.body, step, usage)
+                result = self._wire.rewritten(response, encode(written))
+            self._pending.remember(self._task, step)
+        self._task.report(step.outcome, step.repairs, faults=_faults(answers))
         return result
 
     def _ask_whole(self, request: ModelRequest) -> Any:
@@ -218,27 +252,46 @@ class _Exchange:
             return error
         return read_answer(response) or response
 
-    def _failed(self, failure: Any) -> Any:
-        """No answer exists, so that the host handles the failure as if it were the first."""
-        self._task.report_mended()
-        if isinstance(failure, Exception):
-            raise failure
-        return failure
-
     def _stream(self, response: Any) -> Any:
+        """The exchange runs here until something is to be shown: what fails before that still
+        is a response of its own, with its status and headers."""
         relay = Relay(
             self._task,
             lambda request: self._wire.send(self._wire.build(request), True),
             self._wire.http.HTTPError,
-            self._pending.remember,
+            lambda ending: self._pending.remember(self._task, ending),
         )
-        if not comes_whole(response):
-            return self._wire.streaming(response, relay.run(response), like=True)
-        found = read_answer(response)
-        if found is None:
-            self._task.report_mended()
-            return response
-        return self._wire.streaming(response, relay.run_whole(found), like=False)
+        pieces = relay.run(response)
+        first: list[bytes] = []
+        while not relay.showing:
+            try:
+                first.append(next(pieces))
+            except StopIteration as stop:
+                if stop.value is not None:
+                    return stop.value.response
+                break
+
+        def close() -> None:
+            pieces.close()
+            relay.close()
+
+        return self._wire.streaming(response, chain(first, pieces), close, like=not relay.whole)
+
+
+def _refused(response: Any) -> bool:
+    """Whether a server refuses the conversation, as opposed to what its model wrote."""
+    status = response.status_code
+    if status not in _MENDING_MAY_HURT:
+        return False
+    raw = response.read()
+    if model_fault(status, raw) is not None:
+        return False
+    # An overloaded server says 500 too, and asking it once more would help nobody.
+    return status != 500 or about_the_conversation(raw)
+
+
+def _faults(answers: Iterable[WholeAnswer]) -> list[int]:
+    return [answer.status for answer in answers if answer.body is None]
 
 
 def _write(
@@ -266,19 +319,17 @@ def _module_of(base: type[Any]) -> Any:
 
 @lru_cache(maxsize=8)
 def _byte_stream(http: Any) -> type[Any]:
-    """The class of streams that pass on a generator's bytes and close what it reads from."""
+    """The class of streams that pass on bytes made here and close what they come from."""
 
     class Pieces(http.SyncByteStream):  # type: ignore[misc]  # known at run time only
-        def __init__(self, pieces: Generator[bytes, None, None], upstream: Any) -> None:
+        def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
             self._pieces = pieces
-            self._upstream = upstream
+            self._close = close
 
         def __iter__(self) -> Iterator[bytes]:
             return self._pieces
 
         def close(self) -> None:
-            self._pieces.close()
-            # A generator that was never started does not run its own clean-up.
-            self._upstream.close()
+            self._close()
 
     return Pieces

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from gptme_reliability.exchange import Outcome
-from gptme_reliability.types import Call, ModelFacts, Policy, Repair, Retry
+from gptme_reliability.types import Call, ModelFacts, Policy, Repair, Retry, ToolDefinition
+
+Channel: TypeAlias = Literal["reasoning", "text"]
+"""Where the host shows a piece of an answer."""
+
+Piece: TypeAlias = tuple[Channel, str]
+"""What was shown, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,10 @@ class Report:
 
     ``outcome`` is None when no verdict was reached.  ``repairs`` are those outside verdicts:
     the conversation mended on the wire, text made inert, ids.  ``error`` is set when this layer
-    broke and the host got the original bytes; it names the exception and the place, never its
-    message, which may quote anything.
+    broke or could not read the answer, so that the host got the original bytes; it names the
+    exception and the place, never its message, which may quote anything.  ``faults`` are the
+    HTTP statuses of errors that were read as answers.  ``interrupted`` says that the host left
+    before the end; ``outcome`` then holds the attempts so far.  ``tools`` were on offer.
     """
 
     settings: Settings
@@ -39,6 +47,9 @@ class Report:
     repairs: tuple[Repair, ...] = ()
     streamed: bool = False
     error: str | None = None
+    faults: tuple[int, ...] = ()
+    interrupted: bool = False
+    tools: tuple[ToolDefinition, ...] = ()
 
 
 class Host(Protocol):
@@ -48,9 +59,19 @@ class Host(Protocol):
         """What holds for a request with this body; None leaves it alone."""
 
     def defuse(
-        self, reasoning: str | None, text: str, calls: Sequence[Call], *, streamed: bool
+        self,
+        reasoning: str | None,
+        text: str,
+        calls: Sequence[Call],
+        *,
+        streamed: bool,
+        shown: Sequence[Piece] = (),
     ) -> tuple[str | None, str, tuple[Repair, ...]]:
-        """Make inert whatever the host would run from reasoning and text beside ``calls``."""
+        """Make inert whatever the host would run from reasoning and text beside ``calls``.
+
+        ``shown`` is what earlier attempts of a streamed answer left on the screen, in order:
+        it stands before reasoning and text in the host's message and cannot be changed.
+        """
 
     def runnable_tag(self, tag: str) -> bool:
         """Whether the host would run a fence with this tag."""
@@ -60,6 +81,9 @@ class Host(Protocol):
 
     def asking_again(self, attempt: int, retries: int, verdict: Retry) -> None:
         """Re-ask number ``attempt`` of at most ``retries`` is about to be sent."""
+
+    def answering(self) -> None:
+        """The answer to a re-ask is about to be shown where ``asking_again`` may stand."""
 
     def done(self, report: Report) -> None:
         """A request is finished.  Must not raise."""

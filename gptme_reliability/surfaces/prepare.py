@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from gptme_reliability.adapters.openai_history import add_pending, mend_history
+from gptme_reliability.adapters.openai_history import mend_history
+from gptme_reliability.adapters.openai_pending import Place, add_pending, digest, place
 from gptme_reliability.adapters.openai_request import read_request
 from gptme_reliability.surfaces.asking import Ending
 from gptme_reliability.surfaces.host import Host, Settings
@@ -21,30 +22,30 @@ _PATH: Final = "/chat/completions"
 
 
 class PendingFeedback:
-    """Feedback on refused calls, remembered under the ids of the calls that stood beside them.
+    """Feedback on refused calls, remembered with the places of the calls that stood beside them.
 
     The oldest is forgotten first.  Safe to share between threads.
     """
 
     def __init__(self) -> None:
-        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._texts: OrderedDict[Place, str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def remember(self, ending: Ending) -> None:
+    def remember(self, task: Task, ending: Ending) -> None:
         """Keep what an outcome wants to be said later, if anything."""
         text = ending.outcome.pending
         if text is None:
             return
         with self._lock:
             for call in ending.calls:
-                if call.id:
-                    self._texts[call.id] = text
-                    self._texts.move_to_end(call.id)
+                found = place(task.conversation, call)
+                self._texts[found] = text
+                self._texts.move_to_end(found)
             while len(self._texts) > _MOST_PENDING:
                 self._texts.popitem(last=False)
 
-    def texts(self) -> dict[str, str]:
-        """All of it, by call id."""
+    def texts(self) -> dict[Place, str]:
+        """All of it."""
         with self._lock:
             return dict(self._texts)
 
@@ -89,9 +90,10 @@ def _task(
     request = read_request(body)
     if settings.mode == "observe":
         return Task(host, settings, request, (), streamed)
+    conversation = digest(request.messages)
     messages, added = add_pending(request.messages, pending.texts())
     messages, mended = mend_history(messages)
     repairs = (*added, *mended)
     if repairs:
         request = replace(request, messages=tuple(messages))
-    return Task(host, settings, request, repairs, streamed)
+    return Task(host, settings, request, repairs, streamed, conversation)

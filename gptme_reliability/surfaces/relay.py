@@ -5,35 +5,50 @@ what the verdict made of the rest.  Re-asks run inside it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_response import call_extras, sum_usage
 from gptme_reliability.adapters.openai_stream import write_chunks, write_delta
 from gptme_reliability.adapters.sse import DONE, encode_event
 from gptme_reliability.surfaces.answers import (
+    TOO_LARGE,
+    UNKNOWN_SHAPE,
     WholeAnswer,
-    comes_whole,
     error_event,
     event,
+    peeked,
     read_answer,
+    read_whole,
     why,
 )
-from gptme_reliability.surfaces.asking import Asking, Ending, observe, remainder
+from gptme_reliability.surfaces.asking import Asking, Ending, remainder
+from gptme_reliability.surfaces.host import Channel, Piece
 from gptme_reliability.surfaces.streaming import StreamedAnswer
 from gptme_reliability.surfaces.task import MOST_BYTES, Task
-from gptme_reliability.types import ModelOutput, ModelRequest
+from gptme_reliability.types import ModelOutput, ModelRequest, Reject
 
 _IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
 
-Pieces = Generator[bytes, None, "ModelRequest | Ending | None"]
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """The response that the host gets as it is, because nothing of an answer was shown."""
+
+    response: Any
+
+
+Bytes = Generator[bytes, None, "Instead | None"]
+_Step = Generator[bytes, None, "ModelRequest | Ending | Instead | None"]
 
 
 class Relay:
     """One streamed exchange.
 
     ``ask`` sends a request and returns the opened response; ``broken`` are the exceptions that
-    mean that the connection failed; ``remember`` is told how it ended.
+    mean that the connection failed; ``remember`` is told how it ended.  ``whole`` says that the
+    server did not stream.
     """
 
     def __init__(
@@ -47,254 +62,321 @@ class Relay:
         self._ask = ask
         self._broken = broken
         self._remember = remember
-        self._asking = Asking(task.host, task.settings, task.request, streamed=True)
-        self._answers: list[StreamedAnswer | None] = []
-        self._usages: list[Mapping[str, Any] | None] = []  # of those that came whole
-        self._whole: WholeAnswer | None = None
+        self._asking = Asking(task, self._shown_beside)
+        self._answers: list[StreamedAnswer] = []
+        self._faults: list[WholeAnswer] = []  # the attempts that came as errors
+        self._failed: Any = None  # the first response, if it was an error
         self._response: Any = None
         self._unsent = bytearray()  # of the first answer: what the host did not get yet
-        self._showing: int | None = None  # the attempt whose text the host saw last
+        self._showing: StreamedAnswer | None = None  # whose text the host saw last
+        self._reported = False
+        self.whole = False
 
-    def run(self, response: Any) -> Generator[bytes, None, None]:
-        """The bytes for the host, from the server's first streamed response."""
+    @property
+    def showing(self) -> bool:
+        """Whether the host was shown anything that a model said."""
+        return self._showing is not None
+
+    def run(self, response: Any) -> Bytes:
+        """The bytes for the host, from the server's first response.
+
+        Returns what to give the host instead, which is never anything once text was shown.
+        """
         self._response = response
-        chunks = response.iter_bytes()
+        instead: Instead | None = None
         try:
-            yield from self._first(chunks)
+            if response.status_code >= 400:
+                instead = yield from self._first_error(response)
+            else:
+                instead = yield from self._first(response.iter_bytes())
+            return instead
+        except (GeneratorExit, KeyboardInterrupt):
+            self._record(self._asking.abandoned("interrupted"), interrupted=True)
+            raise
         finally:
-            self._close()
+            if instead is None or instead.response is not self._response:
+                self.close()
 
-    def run_whole(self, answer: WholeAnswer) -> Generator[bytes, None, None]:
-        """The same when the first answer did not come as a stream."""
-        self._whole = answer
-        self._unsent += answer.raw if answer.body is not None else error_event(answer.raw)
-        self._take_whole(answer)
-        try:
-            yield from self._decide(answer.output)
-        finally:
-            self._close()
+    def close(self) -> None:
+        """Close the response that is being read."""
+        response, self._response = self._response, None
+        if response is not None:
+            response.close()
 
-    def _first(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    # --- the first answer -------------------------------------------------------------
+
+    def _first(self, body: Iterable[bytes]) -> Bytes:
+        self.whole, chunks = peeked(body)
         answer = self._new_answer()
         for chunk in chunks:
             self._unsent += chunk
+            if len(self._unsent) > MOST_BYTES:
+                return (yield from self._step_aside(chunks, TOO_LARGE))
+            if self.whole:
+                continue
             try:
                 free = answer.feed(chunk)
             except Exception as error:  # law 11: our fault must not cost the host its answer
-                yield from self._step_aside(chunks, error)
-                return
+                return (yield from self._step_aside(chunks, error))
             if free:
                 yield self._sent(free)
-            if answer.foreign or len(self._unsent) > MOST_BYTES:
-                yield from self._step_aside(chunks, None)
-                return
+            if answer.foreign:
+                return (yield from self._step_aside(chunks, UNKNOWN_SHAPE))
             if answer.ended:
                 break
+        if self.whole:
+            return (yield from self._first_whole(answer))
         try:
             free = answer.close()
         except Exception as error:  # law 11, as above
-            yield from self._step_aside(chunks, error)
-            return
+            return (yield from self._step_aside(chunks, error))
         if free:
             yield self._sent(free)
         if answer.error is not None:
             # What was held stays unsaid: the host must not act on an answer that failed.
-            self._task.report_mended()
+            if self._task.repairs:
+                self._record(None)
+            self._reported = True
             yield answer.error
-            return
-        yield from self._decide(answer.output())
+            return None
+        return (yield from self._decide(answer.output()))
 
-    def _decide(self, output: ModelOutput) -> Iterator[bytes]:
-        """Everything behind the first answer, until the host has all of it."""
-        final: list[bytes] = []
+    def _first_whole(self, answer: StreamedAnswer) -> Bytes:
         try:
-            step: ModelRequest | Ending | None = self._asking.answer(output)
+            found = read_whole(200, bytes(self._unsent))
+        except Exception as error:  # law 11, as above
+            return (yield from self._step_aside((), error))
+        if found is None:
+            return (yield from self._step_aside((), UNKNOWN_SHAPE))
+        self._take_whole(answer, found)
+        return (yield from self._decide(found.output))
+
+    def _first_error(self, response: Any) -> Bytes:
+        found = read_answer(response)
+        if found is None:
+            if self._task.repairs:
+                self._record(None)
+            self._reported = True
+            return Instead(response)
+        self.whole = True
+        self._failed = response
+        self._unsent += error_event(response.content)
+        self._take_whole(self._new_answer(), found)
+        return (yield from self._decide(found.output))
+
+    def _sent(self, free: bytes) -> bytes:
+        """Account for bytes of the first answer, which go on exactly as they came."""
+        del self._unsent[: len(free)]
+        if self._answers[0].pieces:
+            self._showing = self._answers[0]
+        return free
+
+    # --- everything behind it ---------------------------------------------------------
+
+    def _decide(self, output: ModelOutput) -> Bytes:
+        """Everything behind the first answer, until the host has all of it."""
+        said, rest = b"", b""
+        try:
+            step: ModelRequest | Ending | Instead | None = self._asking.answer(output)
+            if isinstance(step, ModelRequest):
+                yield from self._leave(self._answers[0])
             while isinstance(step, ModelRequest):
                 step = yield from self._again(step)
-            if step is not None:
-                final = self._final(step)
+            if isinstance(step, Ending):
+                if self._hopeless(step):
+                    self._record(step.outcome, step)
+                    return Instead(self._failed)
+                said, rest = self._final(step)
                 self._remember(step)
         except self._broken:
             # The connection failed and no answer can be saved: the host's own retry is next.
             raise
         except Exception as error:  # law 11: the first answer's own bytes instead
-            yield from self._step_aside(iter(()), error)
-            return
-        if step is not None:
-            self._task.report(step.outcome, step.repairs)
-        yield from final
+            return (yield from self._step_aside((), error))
+        if not isinstance(step, Ending):
+            return step
+        if said:
+            yield said
+        # Behind the text, so that a notice does not stand in the middle of it.
+        self._record(step.outcome, step)
+        yield rest
+        return None
 
-    def _again(self, request: ModelRequest) -> Pieces:
+    def _again(self, request: ModelRequest) -> _Step:
         """Send a re-ask and pass on what may be shown of its answer."""
-        self._close()
+        self.close()
+        self._asking.announce()
         try:
             response = self._response = self._ask(request)
-            if comes_whole(response):
-                return (yield from self._again_whole(response))
+            if response.status_code >= 400:
+                return (yield from self._again_whole(response, read_answer(response)))
+            whole, chunks = peeked(response.iter_bytes())
+            if whole:
+                raw = b"".join(chunks)
+                return (yield from self._again_whole(response, read_whole(200, raw)))
             answer = self._new_answer()
-            yield from self._show(answer, response.iter_bytes())
+            yield from self._follow(answer, chunks)
         except self._broken as error:
             ending = self._asking.give_up(why(error))
             if ending is None:
+                self._record(self._asking.abandoned(why(error)))
                 raise
             return ending
         if answer.foreign or answer.error is not None:
-            ending = self._asking.give_up("asking again failed: no answer in the stream")
-            if ending is None:
-                yield answer.error or bytes(self._unsent)
-            return ending
-        return self._asking.answer(answer.output())
+            return (yield from self._no_answer(None, answer.error or bytes(self._unsent)))
+        step = self._asking.answer(answer.output())
+        if isinstance(step, ModelRequest):
+            yield from self._leave(answer)
+        return step
 
-    def _again_whole(self, response: Any) -> Pieces:
-        found = read_answer(response)
-        if found is not None:
-            self._take_whole(found)
-            return self._asking.answer(found.output)
-        ending = self._asking.give_up(why(response))
+    def _again_whole(self, response: Any, found: WholeAnswer | None) -> _Step:
+        if found is None:
+            failed = response.status_code >= 400
+            raw = error_event(response.content) if failed else bytes(self._unsent)
+            return (yield from self._no_answer(response if failed else None, raw))
+        answer = self._new_answer()
+        self._take_whole(answer, found)
+        step = self._asking.answer(found.output)
+        if isinstance(step, ModelRequest):
+            yield from self._leave(answer)
+        return step
+
+    def _no_answer(self, response: Any, raw: bytes) -> _Step:
+        """A re-ask came to nothing: the end from an earlier answer, else the failure itself."""
+        failure = "asking again failed: no answer in the stream" if response is None else None
+        reason = failure or why(response)
+        ending = self._asking.give_up(reason)
         if ending is None:
-            yield error_event(response.read())
+            self._record(self._asking.abandoned(reason))
+            if response is not None and not self.showing:
+                return Instead(response)
+            yield raw
         return ending
 
-    def _take_whole(self, answer: WholeAnswer) -> None:
-        self._answers.append(None)
-        self._usages.append(answer.usage)
-
-    def _show(self, answer: StreamedAnswer, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _follow(self, answer: StreamedAnswer, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Read the answer to a re-ask, showing what may be shown."""
         size = 0
         for chunk in chunks:
             size += len(chunk)
-            free = answer.feed(chunk)
-            if free:
-                yield self._separated(answer) + free
+            answer.feed(chunk)
+            yield from self._show(answer)
             answer.foreign = answer.foreign or size > MOST_BYTES
             if answer.ended or answer.foreign:
                 return
-        free = answer.close()
-        if free:
-            yield self._separated(answer) + free
+        answer.close()
+        yield from self._show(answer)
+
+    def _leave(self, answer: StreamedAnswer) -> Iterator[bytes]:
+        """An answer failed and is asked for again; what is clear of it stays."""
+        answer.settle()
+        yield from self._show(answer)
+
+    def _show(self, answer: StreamedAnswer) -> Iterator[bytes]:
+        """What is clear of an answer and was not shown."""
+        pieces = answer.clear()
+        if pieces:
+            self._task.host.answering()
+            separator = self._separator(answer)
+            self._showing = answer
+            yield separator + self._texts(answer, pieces)
 
     def _new_answer(self) -> StreamedAnswer:
-        answer = StreamedAnswer(self._task.request.tools, self._task.host.runnable_tag)
+        task = self._task
+        first = not self._answers
+        answer = StreamedAnswer(task.request.tools, task.host.runnable_tag, verbatim=first)
         self._answers.append(answer)
-        self._usages.append(None)
         return answer
 
-    def _sent(self, free: bytes) -> bytes:
-        """Account for bytes of the first answer, which go on exactly as they came."""
-        del self._unsent[: len(free)]
-        answer = self._answers[0]
-        if answer is not None and answer.last_channel:
-            self._showing = 0
-        return free
+    def _take_whole(self, answer: StreamedAnswer, found: WholeAnswer) -> None:
+        body = found.body
+        answer.take(found.output)
+        answer.reader.usage = None if found.usage is None else dict(found.usage)
+        if body is None:
+            self._faults.append(found)
+        else:
+            answer.reader.template = {key: body[key] for key in _IDENTITY if key in body}
 
-    def _separated(self, answer: StreamedAnswer) -> bytes:
+    def _hopeless(self, ending: Ending) -> bool:
+        """Whether there was nothing but errors without a word of the model."""
+        return (
+            self._failed is not None
+            and isinstance(ending.outcome.verdict, Reject)
+            and len(self._faults) == len(self._answers)
+            and all(found.says_nothing for found in self._faults)
+        )
+
+    # --- what is written --------------------------------------------------------------
+
+    def _shown_beside(self, position: int) -> list[Piece]:
+        """What the host was shown of all answers but one, as it follows on each other."""
+        shown: list[Piece] = []
+        for answer in self._answers:
+            if answer is not self._answers[position] and answer.last_channel:
+                shown += [*answer.pieces, (answer.last_channel, "\n")]
+        return shown
+
+    def _separator(self, answer: StreamedAnswer) -> bytes:
         """What goes between the text of an earlier attempt and this answer's first."""
-        position = len(self._answers) - 1
-        if answer.last_channel is None:
-            return b""
-        separator = self._separator(position)
-        self._showing = position
-        return separator
-
-    def _separator(self, position: int) -> bytes:
-        before = None if self._showing is None else self._answers[self._showing]
-        if before is None or self._showing == position or before.last_channel is None:
+        before = self._showing
+        if before is None or before is answer or before.last_channel is None:
             return b""
         # In the channel that is open, so that the host does not close a reasoning block.
-        key = "content" if before.last_channel == "text" else before.reader.reasoning_key
-        return event(write_delta(self._template(), key, "\n"))
+        return self._texts(before, [(before.last_channel, "\n")])
 
-    def _final(self, ending: Ending) -> list[bytes]:
-        """What the host still gets."""
+    def _texts(self, answer: StreamedAnswer, pieces: list[Piece]) -> bytes:
+        keys: dict[Channel, str] = {"reasoning": answer.reader.reasoning_key, "text": "content"}
+        template = self._template()
+        return b"".join(event(write_delta(template, keys[where], text)) for where, text in pieces)
+
+    def _final(self, ending: Ending) -> tuple[bytes, bytes]:
+        """What the host still gets: the text, and all the rest."""
         answer = self._answers[ending.attempt]
-        if ending.untouched and answer is not None and answer.host_readable:
-            return [bytes(self._unsent)]
-        shown_text, shown_reasoning, key = "", "", "reasoning_content"
-        if answer is not None:
-            shown_text, shown_reasoning = answer.shown("text"), answer.shown("reasoning")
-            key = answer.reader.reasoning_key
-        text = remainder(shown_text, ending.text)
-        reasoning = remainder(shown_reasoning, ending.reasoning or "")
+        if ending.untouched and answer.host_readable:
+            return b"", bytes(self._unsent)
+        pieces: list[Piece] = [
+            ("reasoning", remainder(answer.shown("reasoning"), ending.reasoning or "")),
+            ("text", remainder(answer.shown("text"), ending.text)),
+        ]
+        pieces = [piece for piece in pieces if piece[1]]
         output = ending.outcome.attempts[ending.attempt].output
         chunks = write_chunks(
             self._template(),
-            text=text,
-            reasoning=reasoning,
+            text="",
+            reasoning=None,
             calls=ending.calls,
             finish_reason=output.finish_reason or "stop",
-            usage=self._usage(),
-            reasoning_key=key,
+            usage=sum_usage(answer.reader.usage for answer in self._answers),
             extras=call_extras(output.tool_calls),
         )
-        separator = self._separator(ending.attempt) if text or reasoning else b""
-        return [separator + b"".join(map(event, chunks)) + encode_event(DONE)]
-
-    def _usage(self) -> dict[str, Any] | None:
-        """What all attempts used, where the server said so."""
-        usages = [
-            usage if answer is None else answer.reader.usage
-            for answer, usage in zip(self._answers, self._usages, strict=True)
-        ]
-        return sum_usage(usages)
+        separator = self._separator(answer) if pieces else b""
+        rest = b"".join(map(event, chunks)) + encode_event(DONE)
+        return separator + self._texts(answer, pieces), rest
 
     def _template(self) -> Mapping[str, Any]:
-        for answer in self._answers:
-            if answer is not None and answer.reader.template:
-                return answer.reader.template
         template: dict[str, Any] = {
             "id": "chatcmpl-reliability",
             "created": int(time.time()),
             "model": self._task.request.model or "",
         }
-        body = self._whole.body if self._whole is not None else None
-        template.update({key: body[key] for key in _IDENTITY if key in body} if body else {})
+        known = (answer.reader.template for answer in self._answers)
+        template.update(next(filter(None, known), {}))
         template["object"] = "chat.completion.chunk"
         return template
 
-    def _step_aside(self, rest: Iterator[bytes], error: Exception | None) -> Iterator[bytes]:
+    def _step_aside(self, rest: Iterable[bytes], error: Exception | str) -> Bytes:
         """Give the host the first answer's own bytes."""
-        if error is None:
-            self._task.report_mended()
-        else:
-            self._task.report(None, error=error)
+        self._record(None, error=error)
+        if self._failed is not None and not self.showing:
+            return Instead(self._failed)
         yield bytes(self._unsent)
         yield from rest
+        return None
 
-    def _close(self) -> None:
-        response, self._response = self._response, None
-        if response is not None:
-            response.close()
-
-
-def observed(task: Task, response: Any) -> Generator[bytes, None, None]:
-    """The server's bytes, all of them, and a report of what the verdict would have been."""
-    answer = StreamedAnswer(task.request.tools, task.host.runnable_tag)
-    watching = True
-    try:
-        for chunk in response.iter_bytes():
-            if watching:
-                # The reader may stop at the last event: what is to be said is said before it.
-                watching = _watch(task, answer, chunk)
-            yield chunk
-        if watching:
-            _watch(task, answer, None)
-    finally:
-        response.close()
-
-
-def _watch(task: Task, answer: StreamedAnswer, chunk: bytes | None) -> bool:
-    """Read along; return whether to go on with it."""
-    try:
-        if chunk is None:
-            answer.close()
-        else:
-            answer.feed(chunk)
-        if answer.foreign or answer.error is not None:
-            return False
-        if chunk is None or answer.ended:
-            task.report(observe(task.settings, task.request, answer.output()))
-            return False
-    except Exception as error:  # law 11: watching must not disturb what is watched
-        task.report(None, error=error)
-        return False
-    return True
+    def _record(self, outcome: Any, ending: Ending | None = None, **rest: Any) -> None:
+        """Report the exchange, once."""
+        if self._reported:
+            return
+        self._reported = True
+        faults = [found.status for found in self._faults]
+        repairs = ending.repairs if ending else ()
+        self._task.report(outcome, repairs, faults=faults, **rest)

@@ -1,7 +1,8 @@
 """One streamed answer: what may be passed on now, what is held, what it amounts to.
 
-No I/O.  Events go on in the bytes they came in and in the order they came; from the first that
-must be held on, all are held.
+No I/O.  The events of a first answer go on in the bytes they came in and in the order they
+came; from the first that must be held on, all are held.  Of an answer to a re-ask only the
+clear text goes on, so that it fits behind what the host has seen already.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias
+from functools import partial
+from itertools import chain
+from typing import Any, Final
 
 from gptme_reliability.adapters.openai_response import read_calls, read_reasoning, read_text
 from gptme_reliability.adapters.openai_stream import StreamReader, first_choice, read_delta
@@ -18,46 +21,61 @@ from gptme_reliability.adapters.server_errors import error_fault
 from gptme_reliability.adapters.sse import Event, EventReader
 from gptme_reliability.gate import Gate
 from gptme_reliability.resolve import callable_names
+from gptme_reliability.surfaces.host import Channel, Piece
 from gptme_reliability.types import ModelOutput, ToolDefinition
 
 DISCONNECTED: Final = "disconnected"
 """The finish reason of a stream that broke off without one; counts as cut off."""
-
-Channel: TypeAlias = Literal["reasoning", "text"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
     """An event that waits; ``until`` is the place in the gate's text that must be clear.
 
-    None: only the end of the answer decides.
+    None: only the end of the answer decides.  ``pieces`` is how many texts it brings.
     """
 
     raw: bytes
     until: int | None
-    pieces: tuple[tuple[Channel, str], ...]
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A text that was not shown yet, and where it begins in the gate's text."""
+
+    begin: int
+    channel: Channel
+    text: str
 
 
 class StreamedAnswer:
     """Reads one answer as it arrives.
 
+    ``verbatim`` answers let their events go as they came.
     ``ended`` is set by the event that ends the stream, ``error`` holds the bytes of an error
     that is no answer of a model, and ``foreign`` is set by an event of an unknown shape.
     """
 
     def __init__(
-        self, tools: Sequence[ToolDefinition], runnable_tag: Callable[[str], bool]
+        self,
+        tools: Sequence[ToolDefinition],
+        runnable_tag: Callable[[str], bool],
+        *,
+        verbatim: bool = True,
     ) -> None:
+        self._verbatim = verbatim
         self._events = EventReader()
-        self._gate = Gate(callable_names(tools), runnable_tag)
+        self._new_gate = partial(Gate, callable_names(tools), runnable_tag)
+        self._gate = self._new_gate()
         self._held: deque[_Held] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._fed = 0
         self._safe = 0
         self._channel: Channel | None = None
-        self._shown: dict[Channel, list[str]] = {"reasoning": [], "text": []}
         self._fault: ModelOutput | None = None
+        self.pieces: list[Piece] = []
         self.reader = StreamReader([tool.name for tool in tools])
-        self.last_channel: Channel | None = None
         self.ended = False
         self.foreign = False
         self.error: bytes | None = None
@@ -74,9 +92,43 @@ class StreamedAnswer:
             self._take(event)
         return self._release()
 
+    def take(self, output: ModelOutput) -> None:
+        """The answer came in one piece."""
+        self.reader.host_readable = False
+        for channel, text in _texts(output.reasoning, output.text):
+            self._feed_gate(channel, text)
+
+    def settle(self) -> None:
+        """No more comes: look at all of it at once, so that what is clear does not depend on
+        the pieces it came in."""
+        parts: list[str] = []
+        before: Channel | None = None
+        waiting = ((piece.channel, piece.text) for piece in self._waiting)
+        for channel, text in chain(self.pieces, waiting):
+            parts += ["\n" if before not in (None, channel) else "", text]
+            before = channel
+        self._safe = max(self._safe, self._new_gate().feed("".join(parts)))
+
+    def clear(self) -> list[Piece]:
+        """What may be shown and was not; it counts as shown from now on."""
+        first = len(self.pieces)
+        while self._waiting and self._waiting[0].begin < self._safe:
+            waiting = self._waiting.popleft()
+            size = self._safe - waiting.begin
+            self.pieces.append((waiting.channel, waiting.text[:size]))
+            if size < len(waiting.text):
+                rest = _Waiting(self._safe, waiting.channel, waiting.text[size:])
+                self._waiting.appendleft(rest)
+        return self.pieces[first:]
+
+    @property
+    def last_channel(self) -> Channel | None:
+        """Where the host was shown something last."""
+        return self.pieces[-1][0] if self.pieces else None
+
     def shown(self, channel: Channel) -> str:
-        """What went on so far."""
-        return "".join(self._shown[channel])
+        """What the host was shown so far."""
+        return "".join(text for where, text in self.pieces if where == channel)
 
     def output(self) -> ModelOutput:
         """What the model wrote."""
@@ -109,50 +161,49 @@ class StreamedAnswer:
             chunk = json.loads(event.data or "")
         except (ValueError, RecursionError):
             chunk = None
-        if isinstance(chunk, Mapping) and chunk.get("error"):
+        if not isinstance(chunk, Mapping):
+            # The end of a broken connection is no event; an event that is no object is foreign.
+            self.foreign = event.terminated
+            self._hold(event.raw, None)
+            return
+        if chunk.get("error"):
             self._fault = error_fault(chunk)
             if self._fault is None:
                 self.error = event.raw
             self.ended = True
             self._hold(event.raw, None)
             return
-        if not isinstance(chunk, Mapping) or not isinstance(chunk.get("choices"), list):
-            # The end of a broken connection is no event; an event that is no chunk is foreign.
-            self.foreign = event.terminated
-            self._hold(event.raw, None)
-            return
         self._take_chunk(event, chunk)
 
     def _take_chunk(self, event: Event, chunk: Mapping[str, Any]) -> None:
+        """A chunk; one without choices says nothing of the answer."""
         self.reader.feed(chunk)
         if not event.terminated:
             self.reader.host_readable = False
         choice = first_choice(chunk)
         delta = read_delta(choice)
-        pieces = tuple(_pieces(delta))
-        for channel, text in pieces:
+        texts = _texts(read_reasoning(delta), read_text(delta.get("content")))
+        for channel, text in texts:
             self._feed_gate(channel, text)
         decisive = (
             read_calls(delta)
             or choice.get("finish_reason")
-            or (not pieces and chunk.get("usage"))
             or not event.terminated
             or "message" in choice
         )
-        self._hold(event.raw, None if decisive else self._fed, pieces)
+        self._hold(event.raw, None if decisive else self._fed, len(texts))
 
     def _feed_gate(self, channel: Channel, text: str) -> None:
         # The host writes reasoning as a block of its own, so that a line begins at each change.
-        if self._channel not in (None, channel):
-            text = f"\n{text}"
+        lead = "\n" if self._channel not in (None, channel) else ""
         self._channel = channel
-        self._fed += len(text)
-        self._safe = self._gate.feed(text)
+        self._waiting.append(_Waiting(self._fed + len(lead), channel, text))
+        self._fed += len(lead) + len(text)
+        self._safe = self._gate.feed(lead + text)
 
-    def _hold(
-        self, raw: bytes, until: int | None, pieces: tuple[tuple[Channel, str], ...] = ()
-    ) -> None:
-        self._held.append(_Held(raw, until, pieces))
+    def _hold(self, raw: bytes, until: int | None, pieces: int = 0) -> None:
+        if self._verbatim:
+            self._held.append(_Held(raw, until, pieces))
 
     def _release(self) -> bytes:
         """Take from the front of what is held whatever is clear."""
@@ -163,16 +214,26 @@ class StreamedAnswer:
                 break
             held = self._held.popleft()
             free.append(held.raw)
-            for channel, text in held.pieces:
-                self._shown[channel].append(text)
-                self.last_channel = channel
+            for _ in range(held.pieces):
+                waiting = self._waiting.popleft()
+                self.pieces.append((waiting.channel, waiting.text))
         return b"".join(free)
 
 
-def _pieces(delta: Mapping[str, Any]) -> list[tuple[Channel, str]]:
-    """The texts of a delta in the order in which the host shows them."""
-    reasoning, text = read_reasoning(delta), read_text(delta.get("content"))
-    pieces: list[tuple[Channel, str]] = []
+def cleared(
+    output: ModelOutput, tools: Sequence[ToolDefinition], runnable_tag: Callable[[str], bool]
+) -> StreamedAnswer:
+    """An answer in one piece, with what a stream of it would have shown."""
+    answer = StreamedAnswer(tools, runnable_tag, verbatim=False)
+    answer.take(output)
+    answer.settle()
+    answer.clear()
+    return answer
+
+
+def _texts(reasoning: str | None, text: str | None) -> list[Piece]:
+    """The texts of an answer or a delta in the order in which the host shows them."""
+    pieces: list[Piece] = []
     if reasoning:
         pieces.append(("reasoning", reasoning))
     if text:

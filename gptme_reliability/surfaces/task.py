@@ -22,19 +22,26 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A request, what holds for it, and what was mended in its conversation."""
+    """A request, what holds for it, and what was mended in its conversation.
+
+    ``conversation`` is a digest of the conversation as the host sent it.
+    """
 
     host: Host
     settings: Settings
     request: ModelRequest
     repairs: tuple[Repair, ...]
     streamed: bool
+    conversation: str = ""
 
     def report(
         self,
         outcome: Outcome | None,
         repairs: Sequence[Repair] = (),
-        error: BaseException | None = None,
+        *,
+        error: BaseException | str | None = None,
+        faults: Sequence[int] = (),
+        interrupted: bool = False,
     ) -> None:
         """Tell the host how it went; a host that fails at this changes nothing."""
         report = Report(
@@ -42,17 +49,15 @@ class Task:
             outcome=outcome,
             repairs=(*self.repairs, *repairs),
             streamed=self.streamed,
-            error=None if error is None else where(error),
+            error=where(error) if isinstance(error, BaseException) else error,
+            faults=tuple(faults),
+            interrupted=interrupted,
+            tools=self.request.tools,
         )
         try:
             self.host.done(report)
         except Exception as broken:  # a notice must never cost the user an answer
             _LOG.warning("reliability: the report failed: %s", where(broken))
-
-    def report_mended(self) -> None:
-        """Report a request without a verdict, if its conversation was changed."""
-        if self.repairs:
-            self.report(None)
 
 
 def where(error: BaseException) -> str:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from gptme_reliability.surfaces.host import Piece
 from gptme_reliability.types import Call, Repair
 
 # gptme's pattern for a call in text, up to the brace its arguments begin with.
@@ -33,6 +34,8 @@ _MANY_FENCES: Final = 500
 _MANY_CALLS: Final = 200
 _LONG: Final = 200_000
 _EXCERPT: Final = 60
+_OPENING: Final = "<think>\n"
+_CLOSING: Final = "\n</think>\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,15 @@ class _Mark:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """An answer in the pieces gptme composes: ``parts`` are reasoning and text."""
+    """An answer in the pieces gptme composes: ``parts`` are reasoning and text.
+
+    ``shown`` is what stands before them for good.
+    """
 
     parts: tuple[str, str]
     calls: Sequence[Call]
     streamed: bool
+    shown: Sequence[Piece] = ()
 
     @property
     def size(self) -> int:
@@ -64,9 +71,15 @@ class _Message:
     def composed(self) -> tuple[str, tuple[int, int], int]:
         """The message as gptme puts it together, where the parts begin, where the calls do."""
         reasoning, text = self.parts
-        head = ""
+        head, thinking = self._head()
+        first = len(head)
         if reasoning:
-            head = f"<think>\n{reasoning}\n</think>\n" + ("\n" if self.streamed or text else "")
+            opening = "" if thinking else _OPENING
+            first += len(opening)
+            head += opening + reasoning
+            thinking = True
+        if thinking:
+            head += _CLOSING + ("\n" if self.streamed or text else "")
         begin = len(head)
         body = head + text
         lines = [f"@{_canonical(c.name.strip())}({c.id}): {_arguments(c)}" for c in self.calls]
@@ -74,20 +87,39 @@ class _Message:
             tail = "".join("\n" + line for line in lines)
         else:
             tail = ("\n" if body and lines else "") + "\n".join(lines)
-        return body + tail, (len("<think>\n") if reasoning else 0, begin), len(body)
+        return body + tail, (first, begin), len(body)
+
+    def _head(self) -> tuple[str, bool]:
+        """What was shown, and whether it ends in reasoning that is still open."""
+        written: list[str] = []
+        thinking = False
+        for channel, piece in self.shown:
+            if (channel == "reasoning") is not thinking:
+                written.append(f"{_CLOSING}\n" if thinking else _OPENING)
+                thinking = not thinking
+            written.append(piece)
+        return "".join(written), thinking
 
 
 def defuse(
-    reasoning: str | None, text: str, calls: Sequence[Call], *, streamed: bool, strict: bool
+    reasoning: str | None,
+    text: str,
+    calls: Sequence[Call],
+    *,
+    streamed: bool,
+    strict: bool,
+    shown: Sequence[Piece] = (),
 ) -> tuple[str | None, str, tuple[Repair, ...]]:
     """Change reasoning and text so that gptme runs the given calls and nothing else.
 
     ``streamed`` tells how gptme composes the message.  ``strict`` is for hosts that parse the
     message while it grows: then a later line cannot be relied on to make an earlier one text.
+    ``shown`` is what stands before both for good.  It may have opened what closes here, so that
+    behind it nothing is left to depend on what is around it.
     """
-    message = _Message((reasoning or "", text), calls, streamed)
+    message = _Message((reasoning or "", text), calls, streamed, shown)
     marks = sorted(_marks(message.parts), key=lambda mark: (mark.part, mark.at))
-    chosen = _choose(message, marks, strict)
+    chosen = _choose(message, marks, strict or bool(shown))
     if not chosen:
         return reasoning, text, ()
     changed = _applied(message, chosen).parts
@@ -222,7 +254,7 @@ def _applied(message: _Message, marks: Sequence[_Mark]) -> _Message:
             pieces += [part[position : mark.at], mark.insert]
             position = mark.at
         parts.append("".join([*pieces, part[position:]]))
-    return _Message((parts[0], parts[1]), message.calls, message.streamed)
+    return replace(message, parts=(parts[0], parts[1]))
 
 
 def _repair(parts: Sequence[str], mark: _Mark) -> Repair:

@@ -12,7 +12,7 @@ from gptme_reliability.errors import ConfigError
 
 if TYPE_CHECKING:
     from gptme_reliability.surfaces.gptme.config import ModelConfig
-    from gptme_reliability.surfaces.host import Report, Settings
+    from gptme_reliability.surfaces.host import Piece, Report, Settings
     from gptme_reliability.types import Call, Repair, Retry
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class GptmeHost:
         """What the user set for the model of this request; None when the plugin is off."""
         from gptme_reliability.surfaces.gptme import notices
 
+        notices.forget_status()
         loaded = _loaded(f"{provider}/{body.get('model')}")
         if loaded is None or not loaded.values["enabled"]:
             return None
@@ -37,20 +38,26 @@ class GptmeHost:
         return loaded.settings()
 
     def defuse(
-        self, reasoning: str | None, text: str, calls: Sequence[Call], *, streamed: bool
+        self,
+        reasoning: str | None,
+        text: str,
+        calls: Sequence[Call],
+        *,
+        streamed: bool,
+        shown: Sequence[Piece] = (),
     ) -> tuple[str | None, str, tuple[Repair, ...]]:
         """Make inert what gptme would run beside ``calls``, and what kills it when shown.
 
         See the modules ``defuse`` and ``markup``.
         """
-        from gptme_reliability.surfaces.gptme import notices
         from gptme_reliability.surfaces.gptme.defuse import defuse
         from gptme_reliability.surfaces.gptme.markup import tame
 
         # The answer is about to be shown where the status stands.
-        notices.clear_status()
+        self.answering()
+        strict = streamed and _parses_while_streaming()
         reasoning, text, repairs = defuse(
-            reasoning, text, calls, streamed=streamed, strict=streamed and _parses_while_streaming()
+            reasoning, text, calls, streamed=streamed, strict=strict, shown=shown
         )
         if not streamed:
             text, marks = tame(text)
@@ -73,6 +80,12 @@ class GptmeHost:
 
         notices.show_status(notices.asking(attempt, retries, verdict))
 
+    def answering(self) -> None:
+        """Make room for what is about to be shown."""
+        from gptme_reliability.surfaces.gptme import notices
+
+        notices.clear_status()
+
     def done(self, report: Report) -> None:
         """Tell, count and trace what was done; never raises."""
         try:
@@ -94,7 +107,9 @@ def _account(report: Report) -> None:
     where = conversation()
     ledger.note(where, report)
     line = notices.summary(report)
-    if line and (loaded is None or loaded.values["notice"]):
+    # Who interrupts knows it.
+    told = loaded is None or loaded.values["notice"]
+    if line and told and not report.interrupted:
         notices.say(line, in_text=_text_may_be_shown(report))
     level = loaded.values["trace"] if loaded else "on"
     if level != "off":

@@ -85,6 +85,13 @@ def clear_status() -> None:
         sys.stderr.flush()
 
 
+def forget_status() -> None:
+    """A line that still counts as shown belongs to an answer that was broken off: the cursor
+    is elsewhere by now, and taking it back would spoil the screen."""
+    if _has_terminal():
+        _status.clear()
+
+
 _status: list[str] = []
 
 
@@ -122,11 +129,16 @@ def _parts(report: Report) -> Iterator[str]:
             yield f"refused {len(verdict.refused) - 3} more"
         if isinstance(verdict, Reject) and not verdict.refused:
             yield f"gave up: {verdict.reason}"
+    if report.faults:
+        statuses = ", ".join(f"HTTP {status}" for status in dict.fromkeys(report.faults))
+        yield f"the server failed on what the model wrote ({statuses})"
     inert = sum(repair.rule == "defuse" for repair in report.repairs)
     if inert:
         yield f"made {inert} {'passage' if inert == 1 else 'passages'} of text inert"
     if report.error:
         yield f"failed, the answer is as the model wrote it ({report.error})"
+    if report.interrupted:
+        yield "interrupted"
 
 
 def _repaired(verdict: Accept | Reject) -> Iterator[str]:

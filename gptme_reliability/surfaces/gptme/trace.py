@@ -9,19 +9,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gptme_reliability.types import Accept, RefusedCall, Repair, Violation
+from gptme_reliability.types import Accept, RefusedCall, Repair, ToolDefinition, Violation
 
 if TYPE_CHECKING:
+    from gptme_reliability.exchange import Attempt
     from gptme_reliability.surfaces.host import Report
 
 MAX_BYTES: Final = 5_000_000
+MAX_RECORD: Final = 256 * 1024
+"""Bytes of one record; a larger one holds hashes in place of its texts."""
+_LONGEST_TEXT: Final = 64 * 1024
+_LONGEST_SHORT: Final = 256
+_MOST_ENTRIES: Final = 64
 _NAME_LENGTH: Final = 64
+_DEEPEST: Final = 16
+_KEYS: Final = re.compile(r"[^.$\[\]]+")
 
 
 def path() -> Path:
@@ -33,6 +44,7 @@ def path() -> Path:
 
 def record(report: Report, conversation: str, *, full: bool) -> dict[str, Any]:
     """One decision as plain data."""
+    level = _Level(full, frozenset(_offered(report.tools)))
     entry: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "conversation": conversation,
@@ -44,25 +56,21 @@ def record(report: Report, conversation: str, *, full: bool) -> dict[str, Any]:
         outcome = report.outcome
         entry |= {
             "verdict": "accept" if isinstance(outcome.verdict, Accept) else "reject",
-            "attempts": [
-                {
-                    "verdict": type(attempt.verdict).__name__.lower(),
-                    "finish_reason": _short(attempt.output.finish_reason),
-                    "violations": [
-                        _violation(violation, full)
-                        for violation in getattr(attempt.verdict, "violations", ())
-                    ],
-                    **({"text": attempt.output.text} if full else {}),
-                    **({"tool_calls": list(attempt.output.tool_calls)} if full else {}),
-                }
-                for attempt in outcome.attempts
-            ],
+            "attempts": [level.attempt(attempt) for attempt in outcome.attempts],
             "calls": [{"name": c.name, "dialect": c.dialect} for c in outcome.verdict.calls],
-            "repairs": [_repair(repair, full) for repair in outcome.verdict.repairs],
-            "refused": [_refused(refused, full) for refused in outcome.verdict.refused],
+            "repairs": [level.repair(repair) for repair in outcome.verdict.repairs],
+            "refused": [level.refused(refused) for refused in outcome.verdict.refused],
         }
     if report.repairs:
-        entry["outside"] = [_repair(repair, full) for repair in report.repairs]
+        # Their paths are our own, and lead into what was sent or shown.
+        entry["outside"] = [
+            {**level.repair(repair), "path": repair.path[:_NAME_LENGTH]}
+            for repair in report.repairs
+        ]
+    if report.faults:
+        entry["faults"] = list(report.faults)
+    if report.interrupted:
+        entry["interrupted"] = True
     if report.error:
         entry["error"] = report.error
     return entry
@@ -74,72 +82,166 @@ def append(entry: dict[str, Any]) -> None:
     Raises:
         OSError: the trace cannot be written.
     """
-    line = json.dumps(entry, default=repr).encode() + b"\n"
+    line = _encoded(entry)
     target = path()
     with _lock:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = _opened(target)
-        try:
-            if os.fstat(descriptor).st_size + len(line) > MAX_BYTES:
-                os.close(descriptor)
-                os.replace(target, target.with_name(target.name + ".1"))
-                descriptor = _opened(target)
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+        with _opened(target) as file:
+            fits = os.fstat(file.fileno()).st_size + len(line) <= MAX_BYTES
+            if fits:
+                file.write(line)
+        if not fits:
+            os.replace(target, target.with_name(target.name + ".1"))
+            with _opened(target) as file:
+                file.write(line)
 
 
 _lock = threading.Lock()
 
 
-def _opened(target: Path) -> int:
-    return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+def _opened(target: Path) -> FileIO:
+    """The file at the end, for the user alone even if it was there before, and no link."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    file = FileIO(os.open(target, flags, 0o600), "ab")
+    if hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), 0o600)
+    return file
 
 
-def _repair(repair: Repair, full: bool) -> dict[str, Any]:
+def _encoded(entry: Any) -> bytes:
+    """A record as a line, with less and less in it until it is short enough."""
+    for shorter in (lambda e: e, lambda e: _shortened(e, _DEEPEST), _outline):
+        line = _json(shorter(entry), ordered=False).encode() + b"\n"
+        if len(line) <= MAX_RECORD:
+            break
+    return line
+
+
+def _shortened(value: Any, depth: int) -> Any:
+    """A value with hashes in place of long texts, and without the ends of long lists."""
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_SHORT else _hashed(value)
+    if isinstance(value, dict) and depth:
+        some = list(value.items())[:_MOST_ENTRIES]
+        return {_cut(str(k)): _shortened(v, depth - 1) for k, v in some}
+    if isinstance(value, list | tuple) and depth:
+        return [_shortened(entry, depth - 1) for entry in value[:_MOST_ENTRIES]]
+    return value if isinstance(value, int | float | None) else _hashed(_text(value))
+
+
+def _outline(entry: dict[str, Any]) -> dict[str, Any]:
+    """What a record says of itself in single words, and how long its lists are."""
     return {
-        "rule": repair.rule,
-        "path": _short(repair.path),
-        "kind": repair.kind,
-        "call": repair.call,
-        **_measured("before", repair.before, full),
-        **_measured("after", repair.after, full),
+        key: _shortened(value, 0) if not isinstance(value, list) else len(value)
+        for key, value in entry.items()
     }
 
 
-def _violation(violation: Violation, full: bool) -> dict[str, Any]:
-    return {
-        "rule": violation.rule,
-        "path": _short(violation.path),
-        "tool": _short(violation.tool),
-        "call": violation.call,
-        **_measured("written", violation.written, full),
-        **({"message": violation.message} if full else {}),
-    }
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """How much is told.  ``offered`` are the names of tools and arguments on offer: any other
+    name was made up by a model, and may hold anything."""
+
+    full: bool
+    offered: frozenset[str]
+
+    def attempt(self, attempt: Attempt) -> dict[str, Any]:
+        output, violations = attempt.output, getattr(attempt.verdict, "violations", ())
+        told: dict[str, Any] = {
+            "verdict": type(attempt.verdict).__name__.lower(),
+            "finish_reason": _cut(output.finish_reason),
+            "violations": [self.violation(violation) for violation in violations],
+        }
+        if self.full:
+            told["text"] = None if output.text is None else output.text[:_LONGEST_TEXT]
+            calls = list(output.tool_calls)
+            told["tool_calls"] = calls if len(_json(calls)) <= _LONGEST_TEXT else _hashed(calls)
+        return told
+
+    def repair(self, repair: Repair) -> dict[str, Any]:
+        return {
+            "rule": repair.rule,
+            "path": self.path(repair.path),
+            "kind": repair.kind,
+            "call": repair.call,
+            **self.measured("before", repair.before),
+            **self.measured("after", repair.after),
+        }
+
+    def violation(self, violation: Violation) -> dict[str, Any]:
+        return {
+            "rule": violation.rule,
+            "path": self.path(violation.path),
+            "tool": self.name(violation.tool),
+            "call": violation.call,
+            **self.measured("written", violation.written),
+            **({"message": violation.message[:_LONGEST_TEXT]} if self.full else {}),
+        }
+
+    def refused(self, refused: RefusedCall) -> dict[str, Any]:
+        return {
+            "name": self.name(refused.name),
+            **self.measured("reason", refused.reason),
+            **self.measured("written", refused.written),
+        }
+
+    def measured(self, name: str, value: Any) -> dict[str, Any]:
+        """Size and hash of a value, and in the full trace the value as far as it is short."""
+        if value is None:
+            return {}
+        hashed = _hashed(value)
+        told = {f"{name}_size": hashed["size"], f"{name}_sha256": hashed["sha256"]}
+        if self.full:
+            told[name] = value if hashed["size"] <= _LONGEST_TEXT else _text(value)[:_LONGEST_TEXT]
+        return told
+
+    def name(self, name: str | None) -> str | None:
+        known = name is None or self.full or name in self.offered
+        return _cut(name) if known else f"sha256:{_hashed(name)['sha256']}"
+
+    def path(self, path: str) -> str:
+        keys = _KEYS.findall(path)
+        if self.full or all(key.isdecimal() or key in self.offered for key in keys):
+            return path[:_NAME_LENGTH]
+        return f"$.sha256:{_hashed(path)['sha256']}"
 
 
-def _refused(refused: RefusedCall, full: bool) -> dict[str, Any]:
-    return {
-        "name": _short(refused.name),
-        **_measured("reason", refused.reason, full),
-        **_measured("written", refused.written, full),
-    }
+def _offered(tools: Sequence[ToolDefinition]) -> Iterator[str]:
+    for tool in tools:
+        yield tool.name
+        yield from _keys(tool.parameters, _DEEPEST)
 
 
-def _measured(name: str, value: Any, full: bool) -> dict[str, Any]:
-    return dict(_measures(name, value, full))
-
-
-def _measures(name: str, value: Any, full: bool) -> Iterator[tuple[str, Any]]:
-    if value is None:
+def _keys(schema: Any, depth: int) -> Iterator[str]:
+    """The names of all arguments in a schema, at any depth."""
+    if not depth:
         return
-    text = value if isinstance(value, str) else json.dumps(value, default=repr, sort_keys=True)
-    data = text.encode("utf-8", "surrogatepass")
-    yield f"{name}_size", len(data)
-    yield f"{name}_sha256", hashlib.sha256(data).hexdigest()[:12]
-    if full:
-        yield name, value
+    if isinstance(schema, Mapping):
+        declared = schema.get("properties")
+        yield from map(str, declared if isinstance(declared, Mapping) else ())
+        for member in schema.values():
+            yield from _keys(member, depth - 1)
+    elif isinstance(schema, list):
+        for member in schema:
+            yield from _keys(member, depth - 1)
 
 
-def _short(text: str | None) -> str | None:
+def _hashed(value: Any) -> dict[str, Any]:
+    data = _text(value).encode("utf-8", "surrogatepass")
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()[:12]}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: Any, *, ordered: bool = True) -> str:
+    """JSON of what a model may have written; its type alone where it is no JSON."""
+    try:
+        return json.dumps(value, default=repr, sort_keys=ordered)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(type(value).__name__)
+
+
+def _cut(text: str | None) -> str | None:
     return None if text is None else text[:_NAME_LENGTH]

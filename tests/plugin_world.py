@@ -1,0 +1,61 @@
+"""gptme's real objects, each test's own, and reports to give to the plugin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gptme.config import Config, get_config, set_config
+from gptme.config.models import UserConfig
+from gptme.hooks.registry import HookRegistry, set_registry
+from gptme.llm import llm_openai
+from gptme.tools import set_tool_format
+
+from gptme_reliability.exchange import Attempt, Outcome
+from gptme_reliability.surfaces.gptme import notices
+from gptme_reliability.surfaces.host import Report, Settings
+from gptme_reliability.types import Accept, Call, ModelOutput, Reject, Repair, Retry, Violation
+
+MODEL = "local/test-model"
+BREAK = "GPTME_BREAK_ON_TOOLUSE"
+CALL = Call("shell", {"command": "ls"}, id="c1")
+REPAIRS = (
+    Repair("types", "$.lines", "5", 5, "lossless", call=0),
+    Repair("name", "$.name", "Shell", "shell", "inferred", call=0),
+)
+DEFUSED = Repair("defuse", "$.text[0]", "```shell", "```text shell", "presentation")
+RETRY = Retry("…", (Violation("missing", "$.command", "'command' is missing"),))
+
+
+@pytest.fixture(autouse=True)
+def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Config]:
+    """A config, clients, hooks and state directory that belong to one test."""
+    before = get_config()
+    for name in [*os.environ]:
+        if "RELIABILITY" in name or name == BREAK:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    monkeypatch.setattr(llm_openai, "clients", {})
+    monkeypatch.setattr(notices, "_said", set())
+    config = Config(user=UserConfig(plugin={"reliability": {"enabled": True}}))
+    set_config(config)
+    set_registry(HookRegistry())
+    set_tool_format("tool")
+    yield config
+    set_config(before)
+
+
+def report(
+    verdict: Accept | Reject | None = None, *, asked: int = 0, mode: Any = "on", **rest: Any
+) -> Report:
+    outcome = None
+    if verdict is not None:
+        output = ModelOutput(text="secret text", finish_reason="stop")
+        attempts = [Attempt(output, RETRY)] * asked + [Attempt(output, verdict)]
+        outcome = Outcome(verdict, tuple(attempts))
+    return Report(settings=Settings(MODEL, mode), outcome=outcome, **rest)
