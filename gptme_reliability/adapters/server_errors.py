@@ -17,6 +17,7 @@ from gptme_reliability.types import ModelOutput
 
 _NEVER_THE_MODEL: Final = frozenset({401, 402, 403, 404, 408, 429, 502, 503, 504})
 _LONGEST: Final = 64 * 1024 * 1024
+_HEAD: Final = 4096
 
 _ABOUT_THE_REQUEST: Final = re.compile(
     r"failed to parse (?:tool call arguments as json|tools\b|messages\b|grammar)"
@@ -55,9 +56,13 @@ class _Fault:
 
     def matches(self, message: str) -> re.Match[str] | None:
         """The place where a message says it."""
-        if self.server == _ANY and _NOT_THE_MODEL.search(_QUOTATION.split(message, 1)[0]):
+        if self.server != _ANY:
+            return self.pattern.search(message)
+        # General patterns try every word, so that they only get the sentence a server begins with.
+        head = message[:_HEAD]
+        if _NOT_THE_MODEL.search(_QUOTATION.split(head, maxsplit=1)[0]):
             return None
-        return self.pattern.search(message)
+        return self.pattern.search(head)
 
 
 _ANY: Final = "any"
@@ -97,7 +102,7 @@ def model_fault(status: int, body: bytes) -> ModelOutput | None:
 def about_the_conversation(body: bytes) -> bool:
     """Whether an error speaks of the messages it got, or of the template they go into."""
     messages = _messages(_read(body[:_LONGEST]))
-    return any(_THE_CONVERSATION.search(message[:4096]) for message in messages)
+    return any(_THE_CONVERSATION.search(message[:_HEAD]) for message in messages)
 
 
 def error_fault(error: Any) -> ModelOutput | None:
@@ -106,7 +111,7 @@ def error_fault(error: Any) -> ModelOutput | None:
     if quoted is not None:
         return ModelOutput(text=quoted or None)
     for message in _messages(error):
-        if _ABOUT_THE_REQUEST.search(message[:4096]):
+        if _ABOUT_THE_REQUEST.search(message[:_HEAD]):
             continue
         for fault in _FAULTS:
             match = fault.matches(message)
