@@ -95,8 +95,9 @@ VETO: Final = re.compile(
     r"\b(?:once|until|after|before|unless|if|approv\w*|permission|confirm\w*|consent|go-ahead|"
     r"a?wait\w*|pending|emergency|against|sorry|forbidden|wrong|incorrect|bad|denied|blocked|"
     r"(?:let me|let's|let us|i'll|i will|going to|i should|i must) not|"
-    r"report\w*|repeat\w*|copy\w*|past(?:e|ing)|recap\w*|summari\w*|mention\w*|document\w*|"
-    r"cit(?:e|ing)|reject\w*|ignor\w*|skip\w*|cancel\w*|your (?:ok(?:ay)?|word|message)|show|explain\w*|illustrat\w*|demonstrat\w*|describ\w*)\b",
+    r"report(?:ing)?|repeat(?:ing)?|past(?:e|ing)|recap\w*|mentioning|documenting|"
+    r"cit(?:e|ing)|reject\w*|ignor\w*|skip\w*|cancel\w*|your (?:ok(?:ay)?|word|message)|"
+    r"show|explain\w*|illustrat\w*|demonstrat\w*|describ\w*)\b",
     re.IGNORECASE,
 )
 # Words behind a call that may take it back, ask for leave, or speak about it.
