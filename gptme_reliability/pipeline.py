@@ -18,11 +18,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gptme_reliability import enforce, feedback
+from gptme_reliability.confidence import cost_of_place, doubted, weigh
 from gptme_reliability.dialects.cues import PLACEHOLDER
 from gptme_reliability.dialects.decode import after_leaked_tokens, decode
 from gptme_reliability.dialects.placement import place
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
 from gptme_reliability.distance import fold
+from gptme_reliability.echo import EchoGuard
 from gptme_reliability.enforce import Judged
 from gptme_reliability.native import read_native
 from gptme_reliability.resolve import callable_names, resembles
@@ -41,9 +43,6 @@ from gptme_reliability.types import (
 _LONE_FENCE: Final = re.compile(
     r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n.*?\n\1\s*\Z", re.DOTALL
 )
-_OPENING: Final = re.compile(r"[\[{(]")
-_ECHOED_ROLES: Final = ("tool", "user", "function")
-_SHORTEST_ECHO: Final = 12
 _LONGEST_PLACEHOLDER: Final = 80
 
 
@@ -57,9 +56,9 @@ def check(
 ) -> Verdict:
     """Decide what may run of one answer, and what must be asked again.
 
-    ``messages`` is the conversation so far: a call that only repeats what stood in it is not
-    run.  Where the server delivered native calls, the text beside them is text.  ``facts``
-    describes the model; nothing in this version depends on it.
+    ``messages`` is the conversation so far: a call in text that only repeats what was quoted
+    in it is not run.  Where the server delivered native calls, the text beside them is text.
+    ``facts`` describes the model; nothing in this version depends on it.
 
     Raises:
         ToolDefinitionError: the parameters of a tool in question are no JSON schema.
@@ -72,6 +71,10 @@ def check(
     judged = [
         settle(_cut_native(raw, cut and index == len(natives) - 1), tools, policy, index)
         for index, raw in enumerate(natives)
+    ]
+    judged = [
+        item if weigh(item, tools, policy, place=0) == "run" else doubted(item, index)
+        for index, item in enumerate(judged)
     ]
     if judged:
         return enforce.decide(judged, text, tools, policy)
@@ -123,6 +126,7 @@ def _calls_in_text(
     spans = decode(head, callable_names(tools))
     if not spans:
         return _Found([], text)
+    guard = EchoGuard(messages) if policy.echo_guard else None
     judged: list[Judged] = []
     late: list[RefusedCall] = []
     removed: list[tuple[int, int]] = []
@@ -130,20 +134,44 @@ def _calls_in_text(
         if placement == "text" or not _is_attempt(span, tools):
             continue
         written = head[span.start : span.end]
-        flaw = _span_flaw(span, head, cut, messages)
+        flaw = _span_flaw(span, head, cut, guard)
         if placement == "unclear":
             judged += _unclear(span, tools, policy, len(judged), written)
             continue
-        removed.append((span.start, after_leaked_tokens(head, span.end)))
+        stretch = (span.start, after_leaked_tokens(head, span.end))
         if placement == "late":
+            removed.append(stretch)
             reason = "it follows text that follows another call; ask for it after the results"
             late += [RefusedCall(raw.name, reason, feedback.shorten(written)) for raw in span.calls]
             continue
-        for raw in span.calls:
-            marked = replace(raw, flaw=raw.flaw or flaw)
-            item = settle(marked, tools, policy, len(judged), span.dialect, written)
-            judged.append(item)
+        found = _judged(span, flaw, tools, policy, len(judged), written)
+        if found:
+            removed.append(stretch)
+            judged += found
     return _Found(judged, _without(text, removed), tuple(late))
+
+
+def _judged(
+    span: Span,
+    flaw: Flaw | None,
+    tools: Sequence[ToolDefinition],
+    policy: Policy,
+    first: int,
+    written: str,
+) -> list[Judged]:
+    """The calls of a span; none where it takes so much guessing that it is text."""
+    raws = [replace(raw, flaw=raw.flaw or flaw) for raw in span.calls]
+    found = [
+        settle(raw, tools, policy, first + i, span.dialect, written) for i, raw in enumerate(raws)
+    ]
+    place_cost = cost_of_place(span)
+    weighed = [weigh(item, tools, policy, place_cost) for item in found]
+    if "text" in weighed and not span.marked:
+        return []
+    return [
+        item if verdict == "run" else doubted(item, first + i, feedback.shorten(written))
+        for i, (item, verdict) in enumerate(zip(found, weighed, strict=True))
+    ]
 
 
 def _unclear(
@@ -184,9 +212,7 @@ def _speaks_of_tools(raw: RawCall, tools: Sequence[ToolDefinition]) -> bool:
     return any(set(raw.arguments) <= set(tool.parameters.get("properties") or ()) for tool in tools)
 
 
-def _span_flaw(
-    span: Span, text: str, cut: bool, messages: Sequence[Mapping[str, Any]]
-) -> Flaw | None:
+def _span_flaw(span: Span, text: str, cut: bool, guard: EchoGuard | None) -> Flaw | None:
     """What speaks against every call of a span, however well it reads."""
     at_end = after_leaked_tokens(text, span.end) >= len(text)
     if cut and at_end and not (span.marked and span.closed):
@@ -197,8 +223,8 @@ def _span_flaw(
     for raw in span.calls:
         if flaw := _placeholder_flaw(raw):
             return flaw
-    if messages and _echoes(text[span.start : span.end].strip(), messages):
-        return Flaw("echo", "the call only repeats text that stood in the conversation")
+    if guard is not None and guard.repeats(span, text):
+        return Flaw("echo", "the call only repeats what was quoted in the conversation")
     return None
 
 
@@ -212,33 +238,6 @@ def _placeholder_flaw(raw: RawCall) -> Flaw | None:
             shown = feedback.shorten(value)
             return Flaw("placeholder", f"{shown!r} stands where a value should be")
     return None
-
-
-def _echoes(written: str, messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the call, in this wrapper or without it, stood in a result or a user's message.
-
-    What is compared reaches from the call's first bracket to its last.
-    """
-    first = _OPENING.search(written)
-    last = max(written.rfind(closing) for closing in "]})")
-    sought = written[first.start() : last + 1] if first and last > first.start() else written
-    if len(sought) < _SHORTEST_ECHO:
-        return False
-    return any(
-        sought in part
-        for message in messages
-        if message.get("role") in _ECHOED_ROLES
-        for part in _text_parts(message.get("content"))
-    )
-
-
-def _text_parts(content: Any) -> list[str]:
-    if isinstance(content, str):
-        return [content]
-    if not isinstance(content, list):
-        return []
-    texts = (part.get("text") for part in content if isinstance(part, Mapping))
-    return [text for text in texts if isinstance(text, str)]
 
 
 def _without(text: str, removed: Sequence[tuple[int, int]]) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gptme_reliability.dialects.call_list import FLAT_ARGUMENTS
 from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.shapes import RawCall
 from gptme_reliability.distance import within_one_edit
 from gptme_reliability.enforce import Judged, forbidden
 from gptme_reliability.feedback import shorten
 from gptme_reliability.repair.arguments import coerce, fill, unwrap
+from gptme_reliability.repair.typed import type_values
 from gptme_reliability.resolve import (
     near_declared,
     properties,
@@ -82,6 +84,11 @@ class _Attempt:
         if arguments is None:
             message = "arguments must be given by name"
             return self._refuse(tool, [self._violation("positional", message, tool)])
+        if any(r.rule == FLAT_ARGUMENTS for r in raw.repairs) and not set(arguments) <= set(properties(tool)):
+            message = "the call has no 'arguments' object"
+            return self._refuse(tool, [self._violation("envelope", message, tool)])
+        if raw.untyped:
+            arguments = self._typed(arguments, tool)
         violations = validate(arguments, tool, self._index)
         if violations:
             arguments = self._object_in(arguments, tool)
@@ -116,6 +123,15 @@ class _Attempt:
             return None
         self._note([Repair("positional", f"$.{free[0]}", None, free[0], "inferred")])
         return {free[0]: raw.positional[0]}
+
+    def _typed(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
+        """Bare texts between tags with the types that the tool's schema gives them."""
+        names = {key: found.name for key, found in resolve_parameters(arguments, tool).items()}
+        typed, notes = type_values(arguments, tool.parameters, names)
+        self._note(notes)
+        typed, notes = unwrap(typed, tool.parameters)
+        self._note(notes)
+        return typed
 
     def _object_in(self, arguments: Any, tool: ToolDefinition) -> Any:
         """The arguments out of a list of one, or out of a whole call repeated inside."""
@@ -194,16 +210,10 @@ class _Attempt:
         return replace(violation, message=f"{violation.message}; did you mean {near!r}?")
 
     def _against_policy(self, tool: ToolDefinition) -> list[Violation]:
-        found = [
+        return [
             self._violation("policy", f"would need a {r.kind} repair ({r.rule})", tool)
             for r in forbidden(self._repairs, self._policy)[:1]
         ]
-        rules = {repair.rule for repair in self._repairs}
-        guessed_twice = "tool_alias" in rules and rules & {"parameter_alias", "parameter_edit"}
-        if guessed_twice and tool.read_only is not True:
-            message = f"both the tool's name and an argument's were guessed; is {tool.name} meant?"
-            found.append(self._violation("alias", message, tool))
-        return found
 
     def _refuse(self, tool: ToolDefinition | None, violations: Sequence[Violation]) -> Judged:
         name = tool.name if tool else self._raw.name

@@ -22,7 +22,8 @@ RepairKind: TypeAlias = Literal["lossless", "inferred", "lossy", "presentation"]
 """
 
 Partial: TypeAlias = Literal["stand", "hold"]
-"""``stand``: good calls run now, the rest is asked for afterwards; ``hold``: all or none."""
+"""``stand``: good calls run as far as order allows, the rest is asked for afterwards;
+``hold``: all or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +224,17 @@ class Policy:
     """What the user allows.
 
     ``allow`` names the classes of repairs that may run; ``presentation`` always may.
+    ``partial`` says what becomes of the good calls of an answer with a faulty one.  With
+    ``stand`` those before it run now.  Those behind it wait for it and are asked for again with
+    it, for they may build on what it would have done; they run now where they all only read, or
+    where the faulty one only reads.
     ``retries`` is the number of re-asks per exchange.
     ``max_calls`` caps the calls of one answer, ``max_chars`` the characters of it that are
     read for calls; what exceeds them is refused, visibly.
+    ``max_cost_reading`` and ``max_cost_writing`` say how much guessing may stand behind a call
+    that runs, of a tool that only reads and of any other; ``confidence.py`` has the prices.
+    ``echo_guard`` asks about a call in a foreign dialect that stood, the same, in a tool result
+    or in a quoted part of a user's message.
     """
 
     allow: frozenset[RepairKind] = frozenset({"lossless", "inferred"})
@@ -234,6 +243,9 @@ class Policy:
     aliases: bool = True
     max_calls: int = 64
     max_chars: int = 8_000_000
+    max_cost_reading: int = 10
+    max_cost_writing: int = 5
+    echo_guard: bool = True
 
 
 @dataclass(frozen=True, slots=True)

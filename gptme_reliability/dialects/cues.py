@@ -70,12 +70,29 @@ QUOTED_BEHIND: Final = re.compile(
     r"beispiel|exemple|ejemplo|esempio|пример)\b|例|不要",
     re.IGNORECASE,
 )
+# Behind calls that open the answer: only what turns them into an example, takes them back,
+# asks about them, or tells the reader to run them.
+OPENED_BEHIND: Final = re.compile(
+    r"\b(?:examples?|samples?|illustrat\w*|demonstrat\w*|hypothetical\w*|placeholders?|template|"
+    r"syntax|schema|corrected|would|could|might|may|if|unless|until|instead|replace|yourself|repl|"
+    r"(?:is|as|in|shows?) (?:the|this|that|what|how) \w{0,12} ?(?:format|form|way|call)\b|"
+    r"looks? like|is (?:how|what)|save (?:this|it)|run (?:this|that|it) in|"
+    r"n't|not (?:run|running|execute\w*|call\w*|sen[dt]\w*|going to|actually)|never|cannot|"
+    r"cancel\w*|wait\w*|hold off|confirm\w*|approv\w*|permission|go-ahead|review|"
+    r"your ok(?:ay)?|let me know|you (?:can|should|need|must|have to|asked|want)|"
+    r"shall i|may i|should i|do you want|the word|to proceed|"
+    r"was (?:called|run|executed|sent)|evaluates?|between two|the above is|shown above|"
+    r"this (?:list|array|calls)|these (?:two )?lines|helpers?|"
+    r"beispiel|nicht|exemple|ejemplo|esempio|пример)\b|n't\b|例|不要",
+    re.IGNORECASE,
+)
 # The writer announces what it does next, in the first person or as what is going on.
 INTENT: Final = re.compile(
     r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|i have to|i must|"
     r"i want to|i should|i can|i would like to|i'd like to|i(?:'m| am) (?:now )?\w+ing|"
-    r"(?:first|now|next|then|so),? i|going to|"
-    r"here (?:is|comes|goes) (?:the|my) (?:tool |function )?call|"
+    r"(?:first|now|next|then|so),? i|going to|\A\W*need to|"
+    r"here (?:is|are|comes?|goes?) (?:the|my|your) (?:\w+ ){0,2}?calls?|"
+    r"we can use the following (?:tool |function )?calls?|"
     r"ich (?:werde|sehe|schaue|lese|prüfe|führe|rufe|liste|starte|suche|öffne|lasse|erstelle|"
     r"speichere|schreibe|nutze|verwende)|lass mich|"
     r"je vais|laisse(?:z)?-moi|je (?:lis|liste|vérifie|regarde|lance|cherche|crée|consulte)|"
@@ -86,7 +103,7 @@ INTENT: Final = re.compile(
     r"\A\W*(?:(?:ok(?:ay)?|sure|alright|right|now|step \d+)\W+)?"
     r"(?!some|any|every|no|dur|str|warn|accord|regard|mean)\w+ing\b|"
     r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|right)\W*\Z|"
-    r"(?:\A|\n)\W*(?:action|tool call|function call|thought|calling|"
+    r"(?:\A|\n)\W*(?:action|(?:tools?|functions?)[ _]calls?(?: sections?)?|thought|calling|"
     r"to \w+ (?:this|that|it|your))\b",
     re.IGNORECASE,
 )
@@ -105,6 +122,18 @@ DOUBTFUL_BEHIND: Final = re.compile(
     r"n't\b|\b(?:not|never|no|cancel\w*|wait\w*|hold|confirm\w*|approv\w*|permission|go-ahead|"
     r"ok(?:ay)?|yes|let me know|should|would|could|might|may|if|once|before|after|unless|until|"
     r"only|actually|you|your|just|say|word|proceed|this|that|above|call|calls|json|save|nicht|kein\w*|pas|jamais)\b",
+    re.IGNORECASE,
+)
+# Words that say nothing about the call behind them.
+GREETING: Final = re.compile(
+    r"(?:(?:final )?answer|content|response)\W{0,3}|"
+    r"(?:hello|hi|hey|thanks?|thank you|great|good|perfect|fine)\b[\w ]{0,20}[!.,]?",
+    re.IGNORECASE,
+)
+# Words behind a call that take it back or ask for leave, wherever it stands.
+TAKEN_BACK: Final = re.compile(
+    r"\b(?:cancel\w*|wait for|hold off|confirm\w*|approv\w*|permission|go-ahead|let me know|"
+    r"unless|only if|once you|if you|shall i|may i|should i|do you want|don't|do not|never)\b",
     re.IGNORECASE,
 )
 # A log line or a shell prompt: what stands beside it was recorded.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from gptme_reliability.dialects.block import Budget, read_block, read_line_head
+from gptme_reliability.dialects.call_list import known_names, object_calls, read_mixed_list
 from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.openers import opener_pattern, opens_call
 from gptme_reliability.dialects.python_call import read_call, read_call_list
@@ -20,36 +22,22 @@ from gptme_reliability.dialects.table import (
     CALL_FENCES,
     LEAKED_TOKENS,
     REASONING,
-    WRAPPERS,
-    Wrapper,
+    REASONING_ENDS,
 )
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 
-_OPENING_CHARS: Final = re.compile(r"[{\[<@(`~]")
+_OPENING_CHARS: Final = re.compile(r"[{\[<@(`~]|Action Input:", re.IGNORECASE)
 _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in REASONING}
-_WRAPPER_OF: Final = {wrapper.opening.lower(): wrapper for wrapper in WRAPPERS}
+_ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
+_TICKS: Final = re.compile(r"[ \t]{0,3}(`{1,3})")
+_COMMA: Final = re.compile(r"\s{0,16},\s{0,64}")
 _BETWEEN: Final = re.compile(r"[\s,;]{0,64}")
-_NAMED: Final = re.compile(
-    r"\s{0,64}(?P<name>[A-Za-z_][\w.\-]{0,120})\s{0,16}"
-    r"(?:\[CALL_ID\]\s{0,16}(?P<id>[\w\-]{1,80})\s{0,16})?(?:\[ARGS\])?\s{0,16}(?=\{)"
-)
 _HOST_CALL: Final = re.compile(r"@([\w.\-]{1,80})(?:\(([^\s()]{0,80})\))?:?\s{0,64}")
 _MENTIONS_NAME: Final = re.compile(
     r"\b(?:name|tool|tool_name|function|action)[\"']?\s{0,8}:\s{0,8}[\"']?([\w.\-]{1,80})"
 )
 _SLACK: Final = 16_384
-
-
-@dataclass(slots=True)
-class _Budget:
-    """Characters that failed readings may still cost."""
-
-    left: int
-
-    def spend(self, count: int) -> bool:
-        self.left -= max(count, 1)
-        return self.left > 0
 
 
 def decode(text: str, names: Iterable[str]) -> tuple[Span, ...]:
@@ -73,7 +61,7 @@ class _Scanner:
         self._text = text
         self._names = names
         self._pattern = opener_pattern(names)
-        self._budget = _Budget(len(text) // 4 + _SLACK)
+        self._budget = Budget(len(text) // 4 + _SLACK)
         self._lower: str | None = None
         self._absent: set[str] = set()
         self._thinking = False
@@ -125,10 +113,14 @@ class _Scanner:
     def _bare(self, match: re.Match[str]) -> Span | None:
         kind = match.lastgroup
         if kind == "marker":
-            return self._wrapped(_WRAPPER_OF[match["marker"].lower()], match.start(), match.end())
+            return read_block(self._text, match.start("marker"), self._budget)
+        if kind == "line":
+            return read_line_head(self._text, match.start("line"), self._budget)
         if kind == "host":
             return self._host_call(match.start())
-        if kind == "calls":
+        if kind == "ticked":
+            return self._ticked(match.start("ticked"))
+        if kind == "calls" or (kind == "quoted" and "{" not in match[0][:-1]):
             return self._python_list(match.start())
         if kind == "python":
             return self._python_call(match.start("python"))
@@ -140,11 +132,11 @@ class _Scanner:
         reading = read_value(self._text, start)
         if isinstance(reading, Fault):
             self._budget.spend(reading.end - start)
-            return self._broken_json(start, reading)
-        calls = envelope_calls(reading.value, reading.repairs)
+            return self._mixed_list(start) or self._broken_json(start, reading)
+        calls = self._calls_of(reading)
         if not calls:
             self._budget.spend(reading.end - start)
-            return None
+            return self._mixed_list(start)
         end, closed = reading.end, reading.missing_closers == 0
         more = self._more_json(end)
         while more is not None:
@@ -152,6 +144,27 @@ class _Scanner:
             calls.extend(following)
             more = self._more_json(end)
         return Span(start, end, "json", tuple(calls), closed=closed)
+
+    def _calls_of(self, reading: Reading) -> list[RawCall] | None:
+        if not isinstance(reading.value, list):
+            return envelope_calls(reading.value, reading.repairs)
+        calls: list[RawCall] = []
+        for item in reading.value:
+            found = object_calls(item, reading.repairs, known_names(self._names))
+            if not found:
+                return None
+            calls.extend(found)
+        return calls or None
+
+    def _mixed_list(self, start: int) -> Span | None:
+        """A closed list of calls that are spelled in several ways."""
+        if not self._text.startswith("[", start):
+            return None
+        found = read_mixed_list(self._text, start, known_names(self._names))
+        if found is None or not found[2]:
+            self._budget.spend(len(self._text) - start)
+            return None
+        return Span(start, found[1], "pythonic", tuple(found[0]), closed=True)
 
     def _more_json(self, position: int) -> tuple[list[RawCall], int, bool] | None:
         """A further call right behind one: adjacent, or after a comma or semicolon."""
@@ -176,12 +189,14 @@ class _Scanner:
         return Span(start, len(self._text), "json", (call,), closed=fault.rule != "cut_off")
 
     def _closes_reasoning_later(self, start: int) -> bool:
-        return any(self._find(closing, start) >= 0 for closing in _CLOSING_OF.values())
+        return any(self._find(closing, start) >= 0 for closing in _ORPHAN_ENDS)
 
     def _python_list(self, start: int) -> Span | None:
         found = read_call_list(self._text, start)
-        if found is None:
-            return None
+        if found is None or not found[2]:
+            mixed = self._mixed_list(start)
+            if mixed is not None or found is None:
+                return mixed
         calls, end, closed = found
         if calls[-1].flaw is not None:
             self._budget.spend(end - start)
@@ -189,7 +204,29 @@ class _Scanner:
                 return None
             # The rest may be the inside of a broken string.
             end = len(self._text)
+        if closed:
+            end = self._more_calls(calls, end)
         return Span(start, end, "pythonic", tuple(calls), closed=closed)
+
+    def _more_calls(self, calls: list[RawCall], end: int) -> int:
+        """Add the calls and lists that follow behind a comma; return the index behind them."""
+        while comma := _COMMA.match(self._text, end):
+            if self._text.startswith("[", comma.end()):
+                found = read_mixed_list(self._text, comma.end(), known_names(self._names))
+                if found is None or not found[2]:
+                    break
+                following, behind, _ = found
+            else:
+                single = read_call(self._text, comma.end())
+                if single is None or single[0].name not in known_names(self._names):
+                    break
+                following, behind = [single[0]], single[1]
+            if following[-1].flaw is not None:
+                self._budget.spend(behind - end)
+                break
+            calls.extend(following)
+            end = behind
+        return end
 
     def _python_call(self, start: int) -> Span | None:
         found = read_call(self._text, start)
@@ -200,7 +237,10 @@ class _Scanner:
             self._budget.spend(end - start)
             if call.flaw.rule != "cut_off":
                 return None
-        return Span(start, end, "python_call", (call,), closed=call.flaw is None)
+        calls = [call]
+        if call.flaw is None:
+            end = self._more_calls(calls, end)
+        return Span(start, end, "python_call", tuple(calls), closed=call.flaw is None)
 
     def _knows(self, name: str | None) -> bool:
         last = (name or "").rsplit(".", 1)[-1].lower()
@@ -219,153 +259,53 @@ class _Scanner:
         closed = reading.missing_closers == 0
         return Span(start, reading.end, "gptme", (call,), closed=closed)
 
-    def _wrapped(self, wrapper: Wrapper, start: int, inside: int) -> Span | None:
-        """A call behind a marker: JSON values, named JSON, or Python calls, as the row says."""
-        calls: list[RawCall] = []
-        position = self._open_fence(inside)
-        closed = False
-        while True:
-            position = self._skip_between(position, wrapper)
-            closing = self._closing(wrapper, position)
-            if closing is not None:
-                position, closed = closing, True
-                break
-            found = self._inside(wrapper, position)
-            if found is None:
-                break
-            more, position, complete = found
-            calls.extend(more)
-            if any(call.flaw is not None for call in more):
-                return self._broken_wrapper(wrapper, start, position, calls)
-            if not complete:
-                break
-        if calls:
-            return Span(start, position, wrapper.dialect, tuple(calls), True, closed)
-        return self._empty_wrapper(wrapper, start, inside)
-
-    def _skip_between(self, position: int, wrapper: Wrapper) -> int:
-        """Skip separators, a closing fence, and the marker repeated before another call."""
-        while True:
-            between = _BETWEEN.match(self._text, position)
-            after = between.end() if between else position
-            if self._text.startswith("```", after):
-                after += 3
-            elif wrapper.shape == "named_json" and self._text.startswith(wrapper.opening, after):
-                after += len(wrapper.opening)
-            if after == position:
-                return position
-            position = after
-
-    def _open_fence(self, position: int) -> int:
-        fence = re.compile(r"\s{0,16}```(?:json|python)?[ \t]{0,4}\n").match(self._text, position)
-        return fence.end() if fence else position
-
-    def _closing(self, wrapper: Wrapper, position: int) -> int | None:
-        for closing in wrapper.closing:
-            if self._text.startswith(closing, position):
-                return position + len(closing)
-        behind = position + len(wrapper.opening)
-        if self._text.startswith(wrapper.opening, position) and not self._text[behind:].strip():
-            return behind  # the opening marker written where the closing one belongs
-        return None
-
-    def _inside(self, wrapper: Wrapper, position: int) -> tuple[list[RawCall], int, bool] | None:
-        if wrapper.shape == "named_json" and (head := _NAMED.match(self._text, position)):
-            return self._named(head)
-        if self._text.startswith(("{", "["), position):
-            listed = read_call_list(self._text, position) if self._text[position] == "[" else None
-            return listed or self._json_inside(wrapper, position)
-        if wrapper.shape == "python_tag" and (found := read_call(self._text, position)):
-            call, end = found
-            return [_without_call_method(call)], end, True
-        return None
-
-    def _named(self, head: re.Match[str]) -> tuple[list[RawCall], int, bool]:
-        reading = read_value(self._text, head.end())
-        if isinstance(reading, Fault):
-            flaw = Flaw(reading.rule, reading.message)
-            return [RawCall(head["name"], flaw=flaw, id=head["id"])], reading.end, False
-        call = RawCall(head["name"], reading.value, reading.repairs, id=head["id"])
-        return [call], reading.end, reading.missing_closers == 0
-
-    def _read_up_to_closing(self, wrapper: Wrapper, position: int) -> Reading | Fault:
-        """Read a value; where brackets are missing before the closing marker, supply them."""
-        reading = read_value(self._text, position)
-        if isinstance(reading, Reading):
-            return reading
-        ends = [self._text.find(closing, position) for closing in wrapper.closing]
-        end = min((e for e in ends if e >= 0), default=-1)
-        if end < 0 or not self._budget.spend(end - position):
-            return reading
-        inside = read_value(self._text[position:end])
-        if isinstance(inside, Fault) or self._text[position + inside.end : end].strip():
-            return reading
-        return replace(inside, start=position, end=position + inside.end, missing_closers=0)
-
-    def _json_inside(
-        self, wrapper: Wrapper, position: int
-    ) -> tuple[list[RawCall], int, bool] | None:
-        reading = self._read_up_to_closing(wrapper, position)
-        if isinstance(reading, Fault):
-            named = _MENTIONS_NAME.search(self._text, position, position + 400)
-            flaw = Flaw(reading.rule, reading.message)
-            return [RawCall(named[1] if named else None, flaw=flaw)], reading.end, False
-        calls = envelope_calls(reading.value, reading.repairs, marked=True)
-        if not calls:
-            flaw = Flaw("envelope", "the call is no object with a 'name' and 'arguments'")
-            calls = [RawCall(None, flaw=flaw)]
-        return calls, reading.end, reading.missing_closers == 0
-
-    def _broken_wrapper(
-        self, wrapper: Wrapper, start: int, position: int, calls: list[RawCall]
-    ) -> Span:
-        """A marked call that cannot be read reaches to its closing marker, or to the end."""
-        ends = [self._text.find(closing, position) for closing in wrapper.closing]
-        found = [end + len(c) for end, c in zip(ends, wrapper.closing, strict=True) if end >= 0]
-        end = min(found, default=len(self._text))
-        self._budget.spend(end - start)
-        return Span(start, end, wrapper.dialect, tuple(calls), True, bool(found))
-
-    def _empty_wrapper(self, wrapper: Wrapper, start: int, inside: int) -> Span | None:
-        """A marker without JSON behind it: a mention in prose, or a call in another spelling."""
-        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
-        if line.strip() and wrapper.shape != "python_tag":
-            return None
-        ends = [self._text.find(closing, inside) for closing in wrapper.closing]
-        end = min((e for e in ends if e >= 0), default=-1)
-        flaw = Flaw("envelope", "the call is no JSON object with a 'name' and 'arguments'")
-        stop = len(self._text) if end < 0 else end
-        return Span(start, stop, wrapper.dialect, (RawCall(None, flaw=flaw),), True, end >= 0)
-
     def _fenced(self, start: int) -> Span | None:
         """A fence that holds nothing but a call is that call; any other fence is text."""
         line = _FENCE_LINE.match(self._text, start)
         if line is None or line[2].strip().lower() not in CALL_FENCES:
             return None
-        content = self._skip_spaces(line.end())
-        match = self._pattern.match(self._text, content)
-        if match is None or match.lastgroup in ("fence", "reasoning") or not opens_call(match):
+        span = self._inside_fence(self._skip_spaces(line.end()))
+        while span is not None:
+            behind = self._skip_spaces(span.end)
+            if self._text.startswith(line[1], behind):
+                return replace(span, start=start, end=behind + len(line[1]), closed=True)
+            if behind >= len(self._text):
+                return replace(span, start=start)
+            following = self._inside_fence(behind)
+            if following is None or following.dialect != span.dialect:
+                return None
+            span = replace(following, calls=span.calls + following.calls)
+        return None
+
+    def _inside_fence(self, position: int) -> Span | None:
+        match = self._pattern.match(self._text, position)
+        if match is None or match.lastgroup in ("fence", "ticked", "reasoning"):
             return None
-        span = self._bare(match)
-        if span is None:
+        return self._bare(match) if opens_call(match) else None
+
+    def _ticked(self, start: int) -> Span | None:
+        """Calls between backticks that hold nothing else, on lines of their own."""
+        ticks = _TICKS.match(self._text, start)
+        if ticks is None:
+            return None
+        inside = ticks.end()
+        if self._text.startswith(("[", "{"), inside):
+            in_braces = self._text[inside : inside + 2].endswith("{")
+            span = self._json(inside) if in_braces else self._python_list(inside)
+        else:
+            span = self._python_call(inside)
+        if span is None or not span.closed:
             return None
         behind = self._skip_spaces(span.end)
-        if self._text.startswith(line[1], behind):
-            return replace(span, start=start, end=behind + len(line[1]), closed=True)
-        return replace(span, start=start) if behind >= len(self._text) else None
+        if not self._text.startswith(ticks[1], behind):
+            return None
+        return replace(span, start=start, end=behind + len(ticks[1]))
 
     def _skip_spaces(self, position: int) -> int:
         limit = min(len(self._text), position + 256)
         while position < limit and self._text[position].isspace():
             position += 1
         return position
-
-
-def _without_call_method(call: RawCall) -> RawCall:
-    """Llama's built-in tools are written ``name.call(…)``."""
-    if call.name and call.name.endswith(".call"):
-        return replace(call, name=call.name.removesuffix(".call"))
-    return call
 
 
 _LEAKED: Final = re.compile(rf"(?:\s|{'|'.join(map(re.escape, LEAKED_TOKENS))})*")

@@ -35,7 +35,9 @@ def envelope_calls(
         return _list_calls(value, repairs, marked)
     if not isinstance(value, Mapping):
         return None
-    keys, renamed = _canonical_keys(value)
+    keys, renamed, tied = _canonical_keys(value)
+    if tied:
+        return _tied(keys, value, marked)
     nested = [key for key in keys if key in LIST_KEYS and isinstance(keys[key], Mapping | list)]
     if len(nested) == 1 and not any(key in NAME_KEYS for key in keys):
         return envelope_calls(keys[nested[0]], (*repairs, *renamed), marked=marked)
@@ -62,22 +64,38 @@ def _list_calls(
     return calls or None
 
 
-def _canonical_keys(value: Mapping[Any, Any]) -> tuple[dict[str, Any], tuple[Repair, ...]]:
-    """The members under the keys that were meant, and a repair for each misspelled one."""
+def _canonical_keys(
+    value: Mapping[Any, Any],
+) -> tuple[dict[str, Any], tuple[Repair, ...], bool]:
+    """The members under the keys that were meant, and a repair for each misspelled one.
+
+    The last says whether two spellings of a name's or the arguments' key disagree.
+    """
     keys: dict[str, Any] = {}
     repairs: list[Repair] = []
+    tied = False
     for key, member in value.items():
         if not isinstance(key, str):
             continue
-        meant = key.lower() if key.lower() in ENVELOPE_KEYS else None
+        meant = key.lower() if key.lower() in ENVELOPE_KEYS else envelope_key(key)
         if meant is None:
-            meant = envelope_key(key)
-            if meant is None or meant in value or meant in keys:
-                keys[key] = member
-                continue
-            repairs.append(Repair("envelope_key", "$", key, meant, "inferred"))
-        keys.setdefault(meant, member)
-    return keys, tuple(repairs)
+            keys[key] = member
+        elif meant not in keys:
+            keys[meant] = member
+            if meant != key.lower():
+                repairs.append(Repair("envelope_key", "$", key, meant, "inferred"))
+        elif meant in NAME_KEYS or meant in ARGUMENT_KEYS:
+            tied = tied or keys[meant] != member
+    return keys, tuple(repairs), tied
+
+
+def _tied(
+    keys: Mapping[str, Any], value: Mapping[Any, Any], marked: bool
+) -> list[RawCall] | None:
+    """A call whose keys stand there twice, with different members; or data."""
+    names = [keys[key] for key in keys if key in NAME_KEYS and isinstance(keys[key], str)]
+    call = _ambiguous(next(iter(names), None), {str(key): None for key in value}, marked)
+    return None if call is None else [call]
 
 
 def _one_call(keys: Mapping[str, Any], repairs: tuple[Repair, ...], marked: bool) -> RawCall | None:

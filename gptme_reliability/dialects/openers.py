@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from gptme_reliability.dialects.table import ENVELOPE_KEYS, FUZZY_KEYS, REASONING, WRAPPERS
+from gptme_reliability.dialects.markers import FIRST_CHARS, LONGEST, OPENING, may_become_opener
+from gptme_reliability.dialects.table import ENVELOPE_KEYS, FUZZY_KEYS, REASONING, REASONING_ENDS
 from gptme_reliability.distance import within_one_edit
 
-MARKERS: Final = tuple(wrapper.opening for wrapper in WRAPPERS)
 LONGEST_PARTIAL: Final = 256
 """An opener is decided within this many characters; a longer beginning is none."""
 
@@ -25,31 +25,60 @@ _OBJECT: Final = rf"\{{{{?{_SPACE}{_QUOTE}(?P<key>[A-Za-z_]\w{{0,40}}){_QUOTE}{_
 _LIST_OF_OBJECTS: Final = (
     rf"\[{_SPACE}\{{{{?{_SPACE}{_QUOTE}(?P<key2>[A-Za-z_]\w{{0,40}}){_QUOTE}{_SPACE}(?=[:=])"
 )
-_LIST_OF_CALLS: Final = rf"\[{_SPACE}[A-Za-z_][\w.\-]{{0,80}}{_SPACE}\("
+_NAME: Final = r"[A-Za-z_][\w.\-]{0,80}"
+_NAME: Final = r"[A-Za-z_][\w.\-]{0,80}"
+_LIST_OF_CALLS: Final = rf"\[{_SPACE}(?:\[\s{{0,16}}){{0,2}}{_NAME}{_SPACE}\("
+# A list whose first item is a call in quotes, or a quoted name with the arguments behind it.
+_TO_QUOTED: Final = r"\[\s{0,32}(?:[\[({]\s{0,16}){0,2}[\"'`]\s{0,2}"
+_KEYWORD: Final = r"[A-Za-z_]\w{0,40}\s{0,4}"
+_LIST_OF_QUOTED: Final = (
+    rf"{_TO_QUOTED}{_NAME}\s{{0,4}}"
+    rf"(?:\(|[\"'`]\s{{0,4}}(?:\(|[,:]\s{{0,16}}(?:\{{|{_KEYWORD}=)))"
+)
 # A host that drops reasoning before it parses sees a line begin behind the closing tag, and
 # one that knows old line ends sees one behind a carriage return.
-_LINE_START: Final = r"(?:^|(?<=\r)|(?<=</think>)|(?<=</thinking>))"
+_LINE_START: Final = r"(?:^|(?<=\r)|(?<=</think>)|(?<=</thinking>)|(?<=\[/THINK\]))"
 _PREFIX: Final = r"(?:functions?\.|tools?\.|default_api\.)?"
+# Heads that name a tool at the beginning of a line, without a marker.
+_LINE_HEAD: Final = (
+    r"[ \t]{0,16}(?:functions[._:]|to=|call:|Action:"
+    r"|[A-Za-z_][\w.\-]{0,80}(?:\[ARGS\]|\s{0,4}<\|content\|>))"
+)
+
+# A line of inline code, or a fence on one line, around calls.
+_TICKED: Final = (
+    rf"(?:\[[ \t]{{0,8}}){{1,2}}[\"']?{_NAME}[ \t]?\(|"
+    r"\[?\{[ \t]{0,4}[\"']?(?:name|function|tool|tool_name|action)[\"']?[ \t]?:"
+)
+_PARTIAL_TICKED: Final = re.compile(
+    rf"(?:\[[ \t]{{0,8}}){{1,2}}[\"']?(?:{_NAME})?[ \t]?\Z|"
+    r"\[?(?:\{[ \t]{0,4}[\"']?\w{0,12}[\"']?[ \t]?)?\Z"
+)
 
 
 @lru_cache(maxsize=64)
 def opener_pattern(names: frozenset[str]) -> re.Pattern[str]:
     """Compile the pattern of all openers; ``names`` are those a bare Python call may use."""
-    markers = "|".join(re.escape(marker) for marker in MARKERS)
-    reasoning = "|".join(re.escape(tag) for pair in REASONING for tag in pair)
+    openings = (opening for opening, _ in REASONING)
+    reasoning = "|".join(map(re.escape, dict.fromkeys((*openings, *REASONING_ENDS))))
     alternatives = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
     host = rf"[\w.:\-]{{1,80}}\([^\s()]{{0,80}}\):{_SPACE}"
+    ticked = _TICKED
     if names:
+        ticked += rf"|{_PREFIX}(?:{alternatives})[ \t]?\("
         # Without id or colon it is still a call when it names a tool.
         host += rf"|(?:{alternatives})(?:\([^\s()]{{0,80}}\))?:?[ \t]{{0,16}}"
     parts = [
-        rf"(?P<marker>{markers})",
+        rf"(?P<reasoning>{reasoning})",
+        rf"(?P<marker>{OPENING})",
         rf"(?P<object>{_OBJECT})",
+        rf"(?P<quoted>{_LIST_OF_QUOTED})",
         rf"(?P<objects>{_LIST_OF_OBJECTS})",
         rf"(?P<calls>{_LIST_OF_CALLS})",
         rf"^(?P<host>@(?:{host})(?=\{{))",
+        rf"{_LINE_START}(?P<ticked>[ \t]{{0,3}}`{{1,3}}(?={ticked}))",
         rf"{_LINE_START}(?P<fence>[ \t]{{0,3}}(?:`{{3,}}|~{{3,}}))",
-        rf"(?P<reasoning>{reasoning})",
+        rf"{_LINE_START}(?P<line>{_LINE_HEAD})",
     ]
     if names:
         parts.append(rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?:{alternatives})[ \t]?\()")
@@ -89,14 +118,9 @@ def partial_start(tail: str, names: Iterable[str], first: int) -> int | None:
     return min((start for start in starts if start is not None), default=None)
 
 
-_LOWER_MARKERS: Final = tuple(marker.lower() for marker in MARKERS)
-_LONGEST_MARKER: Final = max(map(len, MARKERS))
-
-
 def _partial_marker(tail: str, first: int) -> int | None:
-    lowered = tail.lower()
-    for start in range(max(first, len(tail) - _LONGEST_MARKER + 1), len(tail)):
-        if tail[start] in "<[" and any(m.startswith(lowered[start:]) for m in _LOWER_MARKERS):
+    for start in range(max(first, len(tail) - LONGEST), len(tail)):
+        if tail[start] in FIRST_CHARS and may_become_opener(tail[start:]):
             return start
     return None
 
@@ -104,7 +128,9 @@ def _partial_marker(tail: str, first: int) -> int | None:
 _OPEN_BRACKET: Final = re.compile(
     r"(?:"
     rf"(?:\[{_SPACE})?\{{{{?{_SPACE}\\?[\"'“”‘’`]?(?:[A-Za-z_]\w{{0,40}})?\\?[\"'“”‘’`]?{_SPACE}"
-    rf"|\[{_SPACE}(?:[A-Za-z_][\w.\-]{{0,80}})?{_SPACE}"
+    rf"|\[{_SPACE}(?:\[\s{{0,16}}){{0,2}}(?:{_NAME})?{_SPACE}"
+    rf"|\[\s{{0,32}}(?:[\[({{]\s{{0,16}}){{0,2}}"
+    rf"|{_TO_QUOTED}(?:{_NAME})?\s{{0,4}}(?:[\"'`]\s{{0,4}})?(?:[,:]\s{{0,16}}(?:{_KEYWORD})?)?"
     r")\Z"
 )
 
@@ -117,7 +143,7 @@ def _partial_bracket(tail: str, first: int) -> int | None:
 
 
 # What a line begins behind.
-_LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>")
+_LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>", "[/THINK]")
 _DEEPEST_INDENT: Final = 16
 _PREFIXES: Final = ("functions.", "function.", "tools.", "tool.", "default_api.")
 
@@ -133,6 +159,10 @@ def _partial_line(tail: str, names: Iterable[str], first: int) -> int | None:
         return None
     if not word.strip("`~") or word.startswith("@"):
         return start
+    ticks = len(word) - len(word.lstrip("`"))
+    if 0 < ticks <= 3 and _PARTIAL_TICKED.match(word, ticks):
+        return start
+    word = word[ticks:]
     for prefix in _PREFIXES:
         if prefix.startswith(word):
             return start

@@ -25,6 +25,7 @@ Placement: TypeAlias = Literal["call", "text", "late", "unclear"]
 ``late``: after prose that followed another call; it may rest on an invented result.
 """
 
+_Behind: TypeAlias = Literal["nothing", "harmless", "doubtful", "quoted"]
 _Lead: TypeAlias = Literal["nothing", "announced", "unannounced", "quoted"]
 
 _NEAR: Final = 240
@@ -36,10 +37,28 @@ _LISTED: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|\(?[a-zA-Z][.)]|>|\||#{1,6
 _SENTENCE_END: Final = re.compile(r"(?:[.!?:;…。！？：]|\*\*)\s*\Z")
 _TRAILING: Final = re.compile(r"\A\s*[.,;:!)}\]\"'»”’`]*\s*")
 _SENTENCES: Final = re.compile(r"[.!?。！？\n]\s*")
+_SENTENCES_WITH_ENDS: Final = re.compile(r"[^.!?。！？\n]{1,240}(?:[.!?。！？]+(?=\s|\Z)|\n|\Z|.)")
 _CLAUSES: Final = re.compile(r"[,;—–，；]\s*|\s(?:but|and|so)\s")
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][\w\-]{0,40})(?:\s[^<>]{0,200})?>")
 _HEREDOC: Final = re.compile(r"<<-?\s?['\"]?([A-Za-z_]\w{0,30})['\"]?")
+# A heading of a chat template, the end of a string, or a file's name: the model runs on into
+# another document, which says nothing about the call.
+_OTHER_DOCUMENT: Final = re.compile(
+    r"[\s`)\]}]{0,64}(?:\"\"\"|\'\'\'|#{1,6}\s?(?:instr?uction|response|input|question|user|assistant|"
+    r"system|end\b)|#[\w./\-]{1,120}\.\w{1,8}\b|#{3,6}\s*\n)",
+    re.IGNORECASE,
+)
+_MESSAGE_HEAD: Final = re.compile(
+    r"\A\s{0,64}(?:<\|(?:start_header_id|end_header_id|im_start|begin_of_text)\|>"
+    r"\s{0,8}(?:assistant\b)?\s{0,8}){1,8}"
+)
+_LABEL: Final = re.compile(r"[\s`)\]}#*]{0,64}(?:\w{1,20} ?){1,3}:\W{0,16}")
 _INDENTED: Final = re.compile(r"(?: {4,}|\s*\t\s*)\Z")
+_REASONING_TAGS: Final = (*REASONING_ENDS, *(opening for opening, _ in REASONING))
+_SPECIAL: Final = re.compile(
+    r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|\[TOOL_CALLS\]|\]<\]", re.IGNORECASE
+)
+_OPEN_QUOTES: Final = frozenset("`\"'“‘«(=")
 # Tags that models put around what they say to the user: a call inside them is still a call.
 _SPEECH_TAGS: Final = frozenset(
     {opening.strip("<>[]").lower() for opening, _ in REASONING}
@@ -97,24 +116,70 @@ def _judge(
     span = members[0]
     found = bisect_right(fences, (cluster.start, -1)) - 1
     inside_fence = found >= 0 and fences[found][0] < cluster.start < fences[found][1]
-    if inside_fence or not _stands_free(text, members) or _enclosed(text, cluster):
+    if inside_fence or _enclosed(text, cluster):
+        return "text"
+    if span.marked and _SPECIAL.match(text, cluster.start):
+        return _judge_special(text, cluster, floor, span.thinking)
+    opens = floor == 0 and not _behind_head(text[: cluster.start][-_FAR:])
+    if not _stands_free(text, members, indented=opens and not span.marked):
         return "text"
     # Reasoning that was never closed announces nothing; a marked call ends it.
     before = "" if span.thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     lead = _lead(before)
-    behind = _behind(text[cluster.end : cluster.end + _NEAR].strip())
+    greeted = span.marked and cues.GREETING.fullmatch(_after_reasoning(before).strip())
+    if lead == "unannounced" and greeted:
+        lead = "announced"
+    following = text[cluster.end : cluster.end + _NEAR].strip()
+    fenced = text.startswith(("```", "~~~"), cluster.start)
+    opens = opens and _may_open(span, text[cluster.end : cluster.end + 8], fenced)
+    if text.startswith("`", cluster.start) and not fenced and not opens:
+        return "text"
+    behind = _behind_opening(following) if opens else _behind(following)
     if "quoted" in (lead, behind):
         return "text"
     if not span.marked and lead == "unannounced" and behind != "nothing":
         # Between two texts that do not announce it, a call is shown to a reader.
         return "text"
-    fenced = text.startswith(("```", "~~~"), cluster.start)
-    if lead == "unannounced" or behind == "doubtful" or (fenced and behind != "nothing"):
+    if fenced and behind == "harmless" and not opens:
+        behind = "doubtful"
+    if lead == "unannounced" or behind == "doubtful":
         # Source code looks like a Python call: no question about that.
         return "text" if span.dialect == "python_call" else "unclear"
-    if span.dialect == "python_call" and behind != "nothing":
+    if span.dialect == "python_call" and behind != "nothing" and not opens:
         return "text"
     return "call"
+
+
+def _may_open(span: Span, following: str, fenced: bool) -> bool:
+    """Whether calls spelled like this may open an answer that goes on behind them.
+
+    Lists of calls and objects are no plain code; a Python call alone must stand apart.
+    """
+    if span.dialect in ("pythonic", "json"):
+        return True
+    apart = "\n\n" in following or not following.strip()
+    return span.dialect == "python_call" and (fenced or apart)
+
+
+def _judge_special(text: str, cluster: _Cluster, floor: int, thinking: bool) -> Placement:
+    """Calls behind a special token of a chat template, which nobody types by chance.
+
+    They may stand anywhere, unless the words beside them make an example of them.
+    """
+    line = text[max(text.rfind("\n", 0, cluster.start) + 1, cluster.start - _NEAR) : cluster.start]
+    if line.count("`") % 2 or line.rstrip()[-1:] in _OPEN_QUOTES or _LISTED.match(line.lstrip()):
+        return "text"
+    before = "" if thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
+    before = _after_reasoning(before).strip()
+    paragraph = before.rpartition("\n\n")[2][-_NEAR:]
+    announced = _lead(before) in ("nothing", "announced") or cues.GREETING.fullmatch(before)
+    if not announced and (cues.STRONG.search(before) or cues.QUOTED.search(paragraph)):
+        return "text"
+    behind = text[cluster.end : cluster.end + _NEAR].strip()
+    if cues.QUOTED_BEHIND.search(behind):
+        return "text"
+    labelled = before.endswith(":") and not announced
+    return "unclear" if labelled or cues.TAKEN_BACK.search(behind) else "call"
 
 
 def _fence_ranges(text: str) -> list[tuple[int, int]]:
@@ -135,21 +200,25 @@ def _fence_ranges(text: str) -> list[tuple[int, int]]:
 # --- where it stands ----------------------------------------------------------------------
 
 
-def _stands_free(text: str, members: Sequence[Span]) -> bool:
-    """Whether the calls stand on lines of their own, or end a sentence's line."""
+def _stands_free(text: str, members: Sequence[Span], indented: bool = False) -> bool:
+    """Whether the calls stand on lines of their own, or end a sentence's line.
+
+    ``indented`` says that spaces before them on their line make no block of code of them.
+    """
     span, end = members[0], members[-1].end
     before = text[max(text.rfind("\n", 0, span.start) + 1, span.start - _NEAR) : span.start]
     newline = text.find("\n", end)
     line_end = len(text) if newline < 0 else newline
     after = text[min(after_leaked_tokens(text, end), line_end) : line_end][:_NEAR]
     lead = _after_reasoning(before).strip()
-    if before.count("`") % 2 or _LISTED.match(before.lstrip()) or _INDENTED.match(before):
+    if before.count("`") % 2 or _LISTED.match(before.lstrip()) or (_INDENTED.match(before) and not indented):
         return False
     if lead and (span.dialect == "gptme" or not lead[0].isalpha() or lead[-1] in "\"'“‘«(="):
         return False
     if after.lstrip()[:1] in ("?", "`") or (lead and after.lstrip()[:1] in ('"', "'", "”", ")")):
         return False
-    return (not lead or bool(_SENTENCE_END.search(lead))) and not _TRAILING.sub("", after)
+    ends = not lead or span.marked or bool(_SENTENCE_END.search(lead))
+    return ends and not _TRAILING.sub("", after)
 
 
 def _enclosed(text: str, cluster: _Cluster) -> bool:
@@ -182,15 +251,20 @@ def _open_tags(before: str) -> list[str]:
 
 
 def _after_reasoning(before: str) -> str:
-    """After closed reasoning the answer begins anew."""
-    for closing in REASONING_ENDS:
-        before = before.rpartition(closing)[2]
+    """After closed reasoning the answer begins anew, and reasoning itself announces nothing."""
+    for tag in _REASONING_TAGS:
+        before = before.rpartition(tag)[2]
     return before
+
+
+def _behind_head(before: str) -> str:
+    """The words before the calls, without reasoning and the tokens that open a message."""
+    return _MESSAGE_HEAD.sub("", _after_reasoning(before), count=1).strip()
 
 
 def _lead(before: str) -> _Lead:
     """What the words before the calls make of them."""
-    before = _after_reasoning(before).strip()
+    before = _behind_head(before)
     if not before:
         return "nothing"
     paragraph = before.rpartition("\n\n")[2][-_NEAR:]
@@ -209,7 +283,7 @@ def _lead(before: str) -> _Lead:
     return "quoted" if cues.DATA_HEADING.search(paragraph) else "unannounced"
 
 
-def _behind(behind: str) -> Literal["nothing", "harmless", "doubtful", "quoted"]:
+def _behind(behind: str) -> _Behind:
     """What the words behind the calls make of them."""
     if not behind:
         return "nothing"
@@ -217,6 +291,25 @@ def _behind(behind: str) -> Literal["nothing", "harmless", "doubtful", "quoted"]
         return "quoted"
     foreign = sum(not char.isascii() for char in behind) > len(behind) // 5
     return "doubtful" if foreign or cues.DOUBTFUL_BEHIND.search(behind) else "harmless"
+
+
+def _behind_opening(behind: str) -> _Behind:
+    """What is said first behind calls that open the answer makes of them.
+
+    They are calls by where they stand: it takes more to turn them into an example.
+    """
+    if not behind:
+        return "nothing"
+    if _OTHER_DOCUMENT.match(behind):
+        return "harmless"
+    label = _LABEL.match(behind)
+    passage = behind[label.end() :] if label else behind
+    said = behind[: label.end()] if label else ""
+    said += "".join(_SENTENCES_WITH_ENDS.findall(passage.partition("\n\n")[0])[:2])
+    if cues.OPENED_BEHIND.search(said) or cues.RECORDED.search(said) or said.endswith("?"):
+        return "quoted"
+    foreign = sum(not char.isascii() for char in said) > len(said) // 5
+    return "doubtful" if foreign else "harmless"
 
 
 def _continues(text: str, end: int, start: int, marked: bool) -> bool:

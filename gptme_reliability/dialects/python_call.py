@@ -12,7 +12,7 @@ from gptme_reliability.types import Repair
 
 _NAME: Final = re.compile(r"\s{0,64}([A-Za-z_][\w.\-]{0,120})\s{0,16}\(")
 _KEYWORD: Final = re.compile(r"\s*([A-Za-z_]\w{0,120})\s*(?:=(?!=))")
-_SEPARATOR: Final = re.compile(r"\s*(,?)\s*")
+SEPARATOR: Final = re.compile(r"\s*(,?)\s*")
 MOST_CALLS: Final = 4096
 # Spellings that need mending in JSON and are the language's own here.
 _PYTHON_SPELLINGS: Final = frozenset(
@@ -21,7 +21,7 @@ _PYTHON_SPELLINGS: Final = frozenset(
 # What only an interpreter could tell the value of: a bare name, or quotes around operators.
 _EXPRESSIONS: Final = frozenset({"unquoted_string", "inner_quotes"})
 # The values that most calls are made of, read without the tolerant reader.
-_SIMPLE: Final = re.compile(r"(?:'([^'\\\n\r]*)'|\"([^\"\\\n\r]*)\")(?=\s{0,16}[,)])")
+_SIMPLE: Final = re.compile(r"(?:'([^'\\\n\r]*)'|\"([^\"\\\n\r]*)\")(?=\s{0,16}[,)\]])")
 
 
 def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
@@ -32,15 +32,18 @@ def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
     head = _NAME.match(text, start)
     if head is None:
         return None
-    name = head[1]
+    return read_keywords(text, head.end(), head[1], ")")
+
+
+def read_keywords(text: str, position: int, name: str, closing: str) -> tuple[RawCall, int]:
+    """Read the arguments of a call of ``name`` up to the ``closing`` bracket."""
     keywords: dict[str, Any] = {}
     positional: list[Any] = []
     repairs: list[Repair] = []
-    position = head.end()
     while True:
-        separator = _SEPARATOR.match(text, position)
+        separator = SEPARATOR.match(text, position)
         position = separator.end() if separator else position
-        if text.startswith(")", position):
+        if text.startswith(closing, position):
             position += 1
             break
         if position >= len(text):
@@ -55,7 +58,7 @@ def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
         if simple:
             value, position = simple[1] if simple[2] is None else simple[2], simple.end()
         else:
-            reading = read_value(text, start_of_value, stop=")")
+            reading = read_value(text, start_of_value, stop=closing)
             if isinstance(reading, Fault):
                 return RawCall(name, flaw=Flaw(reading.rule, reading.message)), reading.end
             if reading.missing_closers:
@@ -118,7 +121,7 @@ def read_call_list(text: str, start: int) -> tuple[list[RawCall], int, bool] | N
         calls.append(call)
         if call.flaw is not None:
             return calls, position, False
-        separator = _SEPARATOR.match(text, position)
+        separator = SEPARATOR.match(text, position)
         position = separator.end() if separator else position
         if text.startswith("]", position):
             return calls, position + 1, True

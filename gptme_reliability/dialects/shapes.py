@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from gptme_reliability.types import Repair
 
@@ -16,12 +16,30 @@ class Flaw:
     message: str
 
 
+ValueKind: TypeAlias = Literal["text", "json"]
+
+
+class Untyped(str):
+    """A value written as bare text between tags: the tool's schema says what it is.
+
+    ``kind`` is what the dialect itself says about it, None when it says nothing.
+    """
+
+    kind: ValueKind | None
+
+    def __new__(cls, text: str, kind: ValueKind | None = None) -> Untyped:
+        made = super().__new__(cls, text)
+        made.kind = kind
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class RawCall:
     """One attempted call as it was written, before tools and schemas are looked at.
 
     ``flaw`` tells why the arguments (or the whole call) could not be read.
-    ``positional`` are the unnamed arguments of a Python call.
+    ``positional`` are the unnamed arguments of a Python call; ``untyped`` says that the
+    arguments hold ``Untyped`` texts.
     """
 
     name: str | None
@@ -30,6 +48,7 @@ class RawCall:
     flaw: Flaw | None = None
     id: str | None = None
     positional: tuple[Any, ...] = ()
+    untyped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,43 +1,12 @@
-"""The spellings of tool calls, as rows of data.
+"""Words and tokens around calls, as rows of data: envelope keys, leaked tokens, fences, reasoning.
 
-A row says which marker opens a call and which one closes it; what stands between is read by
-a shape (JSON, ``name{json}``, Python calls).  Sources: the chat templates and tool parsers of
-the named families, as published with the models.
+The tokens that mark calls are in ``markers.py``.  Sources: the chat templates and tool parsers
+of the named families, as published with the models.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
-
-Shape: TypeAlias = Literal["json", "named_json", "python_tag"]
-
-
-@dataclass(frozen=True, slots=True)
-class Wrapper:
-    """One family that marks its calls: dialect id, opening and closing markers, what is inside."""
-
-    dialect: str
-    opening: str
-    closing: tuple[str, ...]
-    shape: Shape = "json"
-
-
-WRAPPERS: Final = (
-    # Hermes 2/3, Qwen2.5/Qwen3 and many finetunes; some drop or repeat the closing tag.
-    Wrapper("hermes", "<tool_call>", ("</tool_call>",)),
-    Wrapper("hermes", "<tool_calls>", ("</tool_calls>",)),
-    Wrapper("granite_20b_fc", "<function_call>", ("</function_call>",)),
-    Wrapper("granite", "<|tool_call|>", ("<|/tool_call|>",)),
-    Wrapper("nemotron", "<TOOLCALL>", ("</TOOLCALL>",)),
-    Wrapper("longcat", "<longcat_tool_call>", ("</longcat_tool_call>",)),
-    Wrapper("lfm2", "<|tool_call_start|>", ("<|tool_call_end|>",)),
-    Wrapper("llama4_pythonic", "<|python_start|>", ("<|python_end|>",)),
-    # Mistral before v11 writes an array of objects, from v11 on NAME[ARGS]{…}.
-    Wrapper("mistral", "[TOOL_CALLS]", ("[/TOOL_CALLS]", "</s>"), "named_json"),
-    # Llama 3.1 and later: JSON, or a Python call of a built-in tool.
-    Wrapper("llama3_json", "<|python_tag|>", ("<|eom_id|>", "<|eot_id|>"), "python_tag"),
-)
+from typing import Final
 
 NAME_KEYS: Final = frozenset(
     {"name", "tool", "tool_name", "function", "action", "function_name", "toolname"}
@@ -79,6 +48,26 @@ LEAKED_TOKENS: Final = (
     "</tool_calls>",
     "[/TOOL_CALLS]",
     "<|tool_call_end|>",
+    "<|call|>",
+    "<|return|>",
+    "<|eot|>",
+    "<|stop|>",
+    "<|START_OF_TURN_TOKEN|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|CHATBOT_TOKEN|>",
+    "<turn|>",
+    "<|turn>",
+    "<end_of_turn>",
+    "<start_of_turn>",
+    "<|assistant|>",
+    "<|user|>",
+    "<|observation|>",
+    "</assistant>",
+    "</answer>",
+    "</response>",
+    "<｜hy_eos:opensource｜>",
+    "<｜end▁of▁sentence｜>",
+    "<sep>",
 )
 
 # Fences that may hold nothing but a call; any other language is code or data for a reader.
@@ -111,5 +100,24 @@ REASONING: Final = (
     ("<reasoning>", "</reasoning>"),
     ("[THINK]", "[/THINK]"),
     ("<scratch_pad>", "</scratch_pad>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<mm:think>", "</mm:think>"),
+    ("<think:opensource>", "</think:opensource>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
+    ("◁think▷", "◁/think▷"),
+    ("<|channel>", "<channel|>"),
+    ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
+    # These endings close other things too: without their opening they end no reasoning.
+    ("<|channel|>analysis<|message|>", "<|end|>"),
+    ("to=self<|message|>", "<|eom|>"),
+    ("<|think|>", "<|end|>"),
+    ("<|content_thinking|>", "<|end_message|>"),
+    ("Here is my thought process:", "Here is my response:"),
 )
-REASONING_ENDS: Final = tuple(closing for _, closing in REASONING)
+_SHARED_ENDS: Final = frozenset({"<|end|>", "<|eom|>", "<|end_message|>", "Here is my response:"})
+REASONING_ENDS: Final = tuple(
+    dict.fromkeys(closing for _, closing in REASONING if closing not in _SHARED_ENDS)
+)
+"""Tags that end reasoning even where its opening stood in the prompt."""

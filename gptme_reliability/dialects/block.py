@@ -1,0 +1,294 @@
+"""A marked call: from the token that opens it to the token that closes it.
+
+Families differ in their tokens more than in their calls, and models mix both.  So one reader
+serves all: it steps over the tokens of the table and reads, between them, whatever call stands
+there in any of the shapes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from gptme_reliability.dialects.gemma_literals import read_gemma
+from gptme_reliability.dialects.heads import (
+    INSIDE,
+    LINE,
+    REACT,
+    REACT_BLOB,
+    SKIPPED,
+    STANDALONE,
+    header_end,
+    recipient,
+)
+from gptme_reliability.dialects.json_call import envelope_calls
+from gptme_reliability.dialects.markers import BY_TOKEN, CLOSING, FILLING, normal
+from gptme_reliability.dialects.minimax_m3 import PREFIX, read_m3
+from gptme_reliability.dialects.python_call import read_call, read_call_list
+from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
+from gptme_reliability.dialects.tagged import read_tagged
+from gptme_reliability.repair.syntax import Fault, Reading, read_value
+from gptme_reliability.types import Repair
+
+_BETWEEN: Final = re.compile(
+    r"[\s,;]{1,256}|```(?:json|python|py|tool_code)?|<\|im_end\|>|</s>"
+    # MiniMax M3 puts its prefix before the tags of a section, Step-3 a word before a call.
+    r"|\]<\]minimax\[>\[(?=</?tool_call)|function<[|｜]tool[_▁]sep[|｜]>(?=<)|<[|｜]tool[_▁]sep[|｜]>"
+)
+_MENTIONS_NAME: Final = re.compile(
+    r"\b(?:name|tool|tool_name|function|action)[\"']?\s{0,8}:\s{0,8}[\"']?([\w.\-]{1,80})"
+)
+_ZERO_ARGUMENTS: Final = re.compile(r"[A-Za-z_][\w.\-]{0,120}")
+_OBSERVATION: Final = re.compile(r"\n\s{0,8}Observation:", re.IGNORECASE)
+_JUNK: Final = re.compile(r"[^\[{<]{1,80}(?=\[\s{0,16}\{)")
+
+
+class Budget:
+    """Characters that failed readings may still cost, so that decoding stays linear."""
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+
+    def spend(self, count: int) -> bool:
+        """Count a failure; False when nothing is left."""
+        self._left -= max(count, 1)
+        return self._left > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Calls read at one place: the index behind them, their dialect, whether they were whole."""
+
+    calls: list[RawCall]
+    end: int
+    dialect: str | None = None
+    complete: bool = True
+
+
+class _Block:
+    def __init__(self, text: str, budget: Budget) -> None:
+        self._text = text
+        self._budget = budget
+        self._dialect = ""
+        self._closed = False
+        self._opened_at = -1
+        self._token_end = 0
+
+    def read(self, start: int) -> Span | None:
+        calls: list[RawCall] = []
+        dialect: str | None = None
+        position, end = self._behind_junk(self._skip(start)), start
+        while (found := self._call(position)) is not None:
+            calls += found.calls
+            dialect = dialect or found.dialect or self._dialect
+            end, self._closed, self._opened_at = found.end, False, -1
+            if any(call.flaw is not None for call in found.calls):
+                end = self._behind_broken(position, found.end)
+            position = self._skip(end)
+            # A marker behind the calls begins another block, if it begins anything.
+            if self._opened_at >= 0 and position < len(self._text):
+                end = self._opened_at
+            else:
+                end = max(end, self._token_end)
+                self._closed = self._closed or self._opened_at >= 0
+            if not found.complete and position >= len(self._text):
+                break
+        if calls:
+            return Span(start, end, dialect or "", tuple(calls), True, self._closed)
+        return None if position == start else self._empty(start, position)
+
+    def read_line(self, start: int) -> Span | None:
+        """The calls that begin with a head at the beginning of a line."""
+        for head in LINE:
+            if match := head.pattern.match(self._text, start):
+                found = self._named(match, head.dialect)
+                break
+        else:
+            behind = (
+                start
+                + len(self._text[start : start + 16])
+                - len(self._text[start : start + 16].lstrip(" \t"))
+            )
+            first = self._header(behind) or self._react(behind)
+            if first is None:
+                return None
+            found = first
+        self._skip(found.end)
+        end = self._opened_at if self._opened_at >= 0 else max(found.end, self._token_end)
+        dialect = found.dialect or ""
+        return Span(start, end, dialect, tuple(found.calls), True, found.complete or self._closed)
+
+    # --- between the calls ------------------------------------------------------------
+
+    def _skip(self, position: int) -> int:
+        """Step over separators and tokens; notes whether a call was closed or opened there."""
+        while True:
+            if between := _BETWEEN.match(self._text, position):
+                position = between.end()
+                continue
+            token = FILLING.match(self._text, position)
+            if token is None:
+                return position
+            marker = BY_TOKEN.get(normal(token[0]))
+            if token["close"] is not None:
+                self._closed = True
+            elif marker is not None and marker.role == "open":
+                self._dialect = self._dialect or marker.dialect
+                self._opened_at = position if self._opened_at < 0 else self._opened_at
+            position = self._token_end = token.end()
+
+    def _behind_junk(self, position: int) -> int:
+        """Mistral models write a few words between their marker and the list of calls."""
+        junk = _JUNK.match(self._text, position) if self._dialect == "mistral" else None
+        return junk.end() if junk else position
+
+    def _behind_broken(self, start: int, fault: int) -> int:
+        """A call that cannot be read reaches to its closing token, or to the end."""
+        closing = CLOSING.search(self._text, fault)
+        end = closing.start() if closing else len(self._text)
+        self._budget.spend(end - start)
+        return end
+
+    def _empty(self, start: int, inside: int) -> Span | None:
+        """A marker without a call behind it: a mention in prose, or a call nobody can read."""
+        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
+        if line.strip() or self._closed:
+            return None
+        closing = CLOSING.search(self._text, inside)
+        stop = closing.start() if closing else len(self._text)
+        flaw = Flaw("envelope", "the call is no JSON object with a 'name' and 'arguments'")
+        return Span(start, stop, self._dialect, (RawCall(None, flaw=flaw),), True, bool(closing))
+
+    # --- the shapes -------------------------------------------------------------------
+
+    def _call(self, position: int) -> Found | None:
+        text = self._text
+        if skipped := SKIPPED.match(text, position):
+            return self._call(self._skip(skipped.end()))
+        if text.startswith(PREFIX, position):
+            return self._m3(position)
+        for head in (*STANDALONE, *INSIDE):
+            if match := head.pattern.match(text, position):
+                return self._named(match, head.dialect)
+        if tagged := read_tagged(text, position):
+            return Found([tagged.call], tagged.end, tagged.dialect, tagged.complete)
+        if gemma := read_gemma(text, position):
+            call, end, complete = gemma
+            return Found([call], end, "gemma4", complete)
+        if text.startswith(("{", "["), position):
+            listed = read_call_list(text, position) if text[position] == "[" else None
+            if listed:
+                return Found(*listed[:2], None, listed[2])
+            return self._json(position)
+        if python := read_call(text, position):
+            call, end = python
+            return Found([_without_call_method(call)], end)
+        return self._header(position)
+
+    def _named(self, head: re.Match[str], dialect: str) -> Found:
+        name, call_id = head["name"], head.groupdict().get("id")
+        reading = self._read(head.end())
+        if isinstance(reading, Fault):
+            flaw = Flaw(reading.rule, reading.message)
+            return Found([RawCall(name, flaw=flaw, id=call_id)], reading.end, dialect, False)
+        call = RawCall(name, reading.value, reading.repairs, id=call_id)
+        return Found([call], reading.end, dialect, reading.missing_closers == 0)
+
+    def _header(self, position: int) -> Found | None:
+        """A harmony message to a tool; its body is JSON, or a call in another dialect."""
+        end = header_end(self._text, position)
+        name = None if end is None else recipient(self._text[position:end])
+        if end is None or name is None:
+            return None
+        body = self._skip(end)
+        if not self._text.startswith(("{", "["), body):
+            inner = self._call(body)
+            flaw = Flaw("syntax", "the arguments are no JSON object")
+            return inner or Found([RawCall(name, flaw=flaw)], body, "harmony", False)
+        reading = self._read(body)
+        if isinstance(reading, Fault):
+            flaw = Flaw(reading.rule, reading.message)
+            return Found([RawCall(name, flaw=flaw)], reading.end, "harmony", False)
+        call = RawCall(name, reading.value, reading.repairs)
+        return Found([call], reading.end, "harmony", reading.missing_closers == 0)
+
+    def _react(self, position: int) -> Found | None:
+        """``Action: name`` and ``Action Input:`` with JSON, or with the only argument as text."""
+        if action := REACT.match(self._text, position):
+            begin = action.end()
+            if self._text.startswith("{", begin):
+                return self._named(action, "react")
+            observed = _OBSERVATION.search(self._text, begin)
+            end = observed.start() if observed else len(self._text)
+            call = RawCall(action["name"], {}, positional=(self._text[begin:end].strip(),))
+            return Found([call], end, "react")
+        if blob := REACT_BLOB.match(self._text, position):
+            found = self._json(blob.end())
+            return None if found is None else replace(found, dialect="command_r")
+        return None
+
+    def _m3(self, position: int) -> Found | None:
+        """MiniMax M3 puts its prefix before the section's tags too."""
+        while self._text.startswith(PREFIX, position):
+            if call := read_m3(self._text, position):
+                return Found([call[0]], call[1], "minimax_m3", call[2])
+            behind = self._skip(position + len(PREFIX))
+            if behind == position + len(PREFIX):
+                return None
+            position = behind
+        return None
+
+    def _json(self, position: int) -> Found | None:
+        reading = self._read(position)
+        if isinstance(reading, Fault):
+            named = _MENTIONS_NAME.search(self._text, position, position + 400)
+            flaw = Flaw(reading.rule, reading.message)
+            return Found(
+                [RawCall(named[1] if named else None, flaw=flaw)], reading.end, None, False
+            )
+        calls = _keyed_calls(reading.value, reading.repairs) if self._dialect == "apertus" else None
+        calls = calls or envelope_calls(reading.value, reading.repairs, marked=True)
+        if not calls:
+            flaw = Flaw("envelope", "the call is no object with a 'name' and 'arguments'")
+            calls = [RawCall(None, flaw=flaw)]
+        return Found(calls, reading.end, None, reading.missing_closers == 0)
+
+    def _read(self, position: int) -> Reading | Fault:
+        """Read a value; where brackets are missing before the closing token, supply them."""
+        reading = read_value(self._text, position)
+        if isinstance(reading, Reading):
+            return reading
+        closing = CLOSING.search(self._text, position)
+        if closing is None or not self._budget.spend(closing.start() - position):
+            return reading
+        inside = read_value(self._text[position : closing.start()])
+        if isinstance(inside, Fault) or self._text[position + inside.end : closing.start()].strip():
+            return reading
+        return replace(inside, start=position, end=position + inside.end, missing_closers=0)
+
+
+def _keyed_calls(value: Any, repairs: tuple[Repair, ...]) -> list[RawCall] | None:
+    """Apertus writes the tool's name as the only key: ``[{"name": {…}}, …]``."""
+    items = value if isinstance(value, list) else [value]
+    pairs = [next(iter(i.items())) for i in items if isinstance(i, dict) and len(i) == 1]
+    if len(pairs) != len(items) or not all(isinstance(inner, dict) for _, inner in pairs):
+        return None
+    return [RawCall(name, inner, repairs) for name, inner in pairs]
+
+
+def read_block(text: str, start: int, budget: Budget) -> Span | None:
+    """Read the marked calls that begin at ``start``; None when the marker is only mentioned."""
+    return _Block(text, budget).read(start)
+
+
+def read_line_head(text: str, start: int, budget: Budget) -> Span | None:
+    """Read a call whose head needs no marker but begins a line."""
+    return _Block(text, budget).read_line(start)
+
+
+def _without_call_method(call: RawCall) -> RawCall:
+    """Llama's built-in tools are written ``name.call(…)``."""
+    if call.name and call.name.endswith(".call"):
+        return replace(call, name=call.name.removesuffix(".call"))
+    return call

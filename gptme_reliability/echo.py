@@ -1,0 +1,118 @@
+"""Whether a call in text only repeats what was quoted in the conversation.
+
+A page, a file or a log that holds a call in some dialect must not be able to make a model run
+it by being repeated.  What is compared is the whole envelope with its name and arguments:
+white space and the wrapper around it do not matter.  Arguments copied into a call of one's own
+are ordinary work and never compared by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from gptme_reliability.dialects.python_call import read_call
+from gptme_reliability.dialects.shapes import Span
+from gptme_reliability.quotations import quotations
+from gptme_reliability.repair.syntax import Fault, read_value
+
+HOST_DIALECT: Final = "gptme"
+"""The host's own spelling of a call: whoever writes it may have learned it from anywhere."""
+
+_SHORTEST: Final = 12
+_MOST_LOOKUPS: Final = 256
+_MARKER: Final = r"(?:<[^\s<>=\"'{}()\[\]]{1,60}>|\[/?[A-Z_]{2,30}\]|`{3,}\w{0,20}|~{3,}\w{0,20})"
+_LEADING: Final = re.compile(rf"(?:[\s,;]{{0,64}}{_MARKER}){{1,8}}")
+_TRAILING: Final = re.compile(rf"{_MARKER}[\s,;]{{0,64}}\Z")
+_LONGEST_MARKER: Final = 160
+# Spellings of the same character: escapes of a string around the call, kinds of quotes.
+_SPELLING: Final = str.maketrans({"\\": None, "'": '"', "\u201c": '"', "\u201d": '"'})
+_ESCAPED_SPACES: Final = ("\\n", "\\r", "\\t")
+_CALL_START: Final = re.compile(r"\{|(?<![\w.])[A-Za-z_][\w.\-]{0,120}\s{0,16}\(")
+
+
+class EchoGuard:
+    """Compares the calls of one answer with the conversation before it.
+
+    The conversation is not looked at before a call in a foreign dialect needs it.
+    """
+
+    def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        self._messages = messages
+        self._quoted: str | None = None
+        self._known: dict[str, bool] = {}
+
+    def repeats(self, span: Span, text: str) -> bool:
+        """Whether one of the calls of this span of ``text`` stood quoted in the conversation."""
+        if span.dialect == HOST_DIALECT or not self._messages:
+            return False
+        written = text[span.start : span.end]
+        return any(self._stood(envelope) for envelope in _envelopes(span, written))
+
+    def _stood(self, envelope: str) -> bool:
+        if len(envelope) < _SHORTEST:
+            return False
+        if envelope not in self._known:
+            # More calls than anyone means: what is not looked up is not let through either.
+            looked_up = len(self._known) < _MOST_LOOKUPS
+            self._known[envelope] = not looked_up or envelope in self._text()
+        return self._known[envelope]
+
+    def _text(self) -> str:
+        if self._quoted is None:
+            self._quoted = "\0".join(map(_squeezed, quotations(self._messages)))
+        return self._quoted
+
+
+def _squeezed(text: str) -> str:
+    """The text without white space, and without what quoting it in a string would change."""
+    for escape in _ESCAPED_SPACES:
+        text = text.replace(escape, " ")
+    return "".join(text.split()).translate(_SPELLING)
+
+
+def _envelopes(span: Span, written: str) -> Iterator[str]:
+    """Each call of a span without its wrapper and without white space."""
+    pieces = _pieces(written) if len(span.calls) > 1 else []
+    for piece in pieces or [written]:
+        yield _squeezed(_unwrapped(piece))
+
+
+def _pieces(written: str) -> list[str]:
+    """The calls of a span that holds several; none when they cannot be told apart."""
+    pieces: list[str] = []
+    begin = 0
+    while found := _CALL_START.search(written, begin):
+        if found[0] == "{":
+            reading = read_value(written, found.start())
+            if isinstance(reading, Fault):
+                return []
+            end = reading.end
+        else:
+            call = read_call(written, found.start())
+            if call is None or call[0].flaw is not None:
+                return []
+            end = call[1]
+        pieces.append(written[begin:end])
+        begin = end
+    return pieces
+
+
+def _unwrapped(written: str) -> str:
+    """The envelope: what is left without markers, fences and the brackets of a list."""
+    core = written.strip()
+    leading = _LEADING.match(core)
+    markers = len(re.findall(_MARKER, leading[0])) if leading else 0
+    core = core[leading.end() :].strip() if leading else core
+    # An envelope of tags ends with tags: no more of them go than wrappers began.
+    most = markers if core.startswith("<") else 8
+    for _ in range(most):
+        tail = _TRAILING.search(core, max(0, len(core) - _LONGEST_MARKER))
+        if tail is None:
+            break
+        core = core[: tail.start()].rstrip()
+    core = core.strip(",; \t\n")
+    if core.startswith("["):
+        core = core[1:].removesuffix("]")
+    return core
