@@ -40,6 +40,8 @@ _MENTIONS_NAME: Final = re.compile(
     r"\b(?:name|tool|tool_name|function|action)[\"']?\s{0,8}:\s{0,8}[\"']?([\w.\-]{1,80})"
 )
 _ZERO_ARGUMENTS: Final = re.compile(r"[A-Za-z_][\w.\-]{0,120}")
+_FAILED_HEAD: Final = 16
+"""What looking for a head where none stands costs, in characters."""
 _OBSERVATION: Final = re.compile(r"\n\s{0,8}Observation:", re.IGNORECASE)
 _JUNK: Final = re.compile(r"[^\[{<]{1,80}(?=\[\s{0,16}\{)")
 
@@ -96,7 +98,10 @@ class _Block:
                 break
         if calls:
             return Span(start, end, dialect or "", tuple(calls), True, self._closed)
-        return None if position == start else self._empty(start, position)
+        if position == start:
+            self._budget.spend(_FAILED_HEAD)
+            return None
+        return self._empty(start, position)
 
     def read_line(self, start: int) -> Span | None:
         """The calls that begin with a head at the beginning of a line."""
@@ -114,6 +119,7 @@ class _Block:
             if first is None:
                 return None
             found = first
+        self._opened_at, self._closed = -1, False
         self._skip(found.end)
         end = self._opened_at if self._opened_at >= 0 else max(found.end, self._token_end)
         dialect = found.dialect or ""
@@ -126,6 +132,8 @@ class _Block:
         while True:
             if between := _BETWEEN.match(self._text, position):
                 position = between.end()
+                if not between[0].isspace() and between[0] not in ",;":
+                    self._token_end = position
                 continue
             token = FILLING.match(self._text, position)
             if token is None:
@@ -154,6 +162,7 @@ class _Block:
         """A marker without a call behind it: a mention in prose, or a call nobody can read."""
         line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
         if line.strip() or self._closed:
+            self._budget.spend(inside - start)
             return None
         closing = CLOSING.search(self._text, inside)
         stop = closing.start() if closing else len(self._text)

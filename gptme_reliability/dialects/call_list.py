@@ -35,6 +35,7 @@ _DEEPEST: Final = 3
 _SPACES: Final = re.compile(r"\s{0,256}")
 _QUOTED_NAME: Final = re.compile(r"([\"'`])\s{0,8}([A-Za-z_][\w.\-]{0,120})\s{0,8}\1\s{0,16}")
 _QUOTED_CALL: Final = re.compile(r"([\"'`])\s{0,8}([A-Za-z_][\w.\-]{0,120})\s{0,8}\(")
+_COMMA: Final = re.compile(r",\s{0,64}(?=[A-Za-z_][\w.\-]{0,120}\s{0,8}\()")
 # Where the arguments stand behind a quoted name; a colon needs the braces of an object.
 _TO_OBJECT: Final = re.compile(r"[,:]\s{0,64}(?=\{)")
 _TO_KEYWORDS: Final = re.compile(r",\s{0,64}(?=[A-Za-z_]\w{0,120}\s{0,8}=(?!=))")
@@ -133,21 +134,36 @@ def _quoted_item(text: str, position: int, names: Names) -> _Item | None:
 
 
 def _call_in_string(text: str, position: int, quote: str) -> _Item | None:
-    """A call written as a string; its own quotes may or may not be escaped."""
-    inside = read_call(text, position + 1)
-    if inside is not None and inside[0].flaw is None:
-        end = _behind(_SPACES, text, inside[1])
+    """Calls written as a string; their own quotes may or may not be escaped."""
+    found = _calls_in_a_row(text, position + 1)
+    if found is not None:
+        calls, end = found
         closed = text.startswith(quote, end)
         if closed or text[end : end + 1] in (",", "]", "}", ")"):
-            note = (text[position : position + 1], "")
-            return [_noted(inside[0], "call_in_string", *note)], end + closed
+            return [_noted(call, "call_in_string", quote, "") for call in calls], end + closed
     reading = read_value(text, position)
     if isinstance(reading, Fault) or not isinstance(reading.value, str):
         return None
-    call = read_call(reading.value, 0)
-    if call is None or reading.value[call[1] :].strip(" ;"):
+    found = _calls_in_a_row(reading.value, 0)
+    if found is None or reading.value[found[1] :].strip(" ;"):
         return None
-    return [_noted(call[0], "call_in_string", quote, "", reading.repairs)], reading.end
+    noted = [_noted(c, "call_in_string", quote, "", reading.repairs) for c in found[0]]
+    return noted, reading.end
+
+
+def _calls_in_a_row(text: str, position: int) -> _Item | None:
+    """Calls with commas between them, and the index behind them and the spaces there."""
+    calls: list[RawCall] = []
+    while found := read_call(text, position):
+        if found[0].flaw is not None:
+            return None
+        calls.append(found[0])
+        position = _behind(_SPACES, text, found[1])
+        comma = _COMMA.match(text, position)
+        if comma is None:
+            return calls, position
+        position = comma.end()
+    return None
 
 
 def _noted(

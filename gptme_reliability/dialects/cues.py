@@ -74,7 +74,8 @@ QUOTED_BEHIND: Final = re.compile(
 # asks about them, or tells the reader to run them.
 OPENED_BEHIND: Final = re.compile(
     r"\b(?:examples?|samples?|illustrat\w*|demonstrat\w*|hypothetical\w*|placeholders?|template|"
-    r"syntax|schema|corrected|would|could|might|may|if|unless|until|instead|replace|yourself|repl|"
+    r"syntax|schema|corrected|(?:this|that|it|i|we|you|which) (?:would|could|might|may)|"
+    r"if (?:you|i|needed|approved|allowed|it)|unless|until|instead|replace|yourself|repl|"
     r"(?:is|as|in|shows?) (?:the|this|that|what|how) \w{0,12} ?(?:format|form|way|call)\b|"
     r"looks? like|is (?:how|what)|save (?:this|it)|run (?:this|that|it) in|"
     r"n't|not (?:run|running|execute\w*|call\w*|sen[dt]\w*|going to|actually)|never|cannot|"

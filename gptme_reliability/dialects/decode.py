@@ -15,7 +15,7 @@ from typing import Final
 from gptme_reliability.dialects.block import Budget, read_block, read_line_head
 from gptme_reliability.dialects.call_list import known_names, object_calls, read_mixed_list
 from gptme_reliability.dialects.json_call import envelope_calls
-from gptme_reliability.dialects.openers import opener_pattern, opens_call
+from gptme_reliability.dialects.openers import OPENERS, opens_call
 from gptme_reliability.dialects.python_call import read_call, read_call_list
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
 from gptme_reliability.dialects.table import (
@@ -60,7 +60,6 @@ class _Scanner:
     def __init__(self, text: str, names: frozenset[str]) -> None:
         self._text = text
         self._names = names
-        self._pattern = opener_pattern(names)
         self._budget = Budget(len(text) // 4 + _SLACK)
         self._lower: str | None = None
         self._absent: set[str] = set()
@@ -69,7 +68,7 @@ class _Scanner:
     def spans(self) -> Iterator[Span]:
         """The spans in order; ``_FORGET`` says that all before it was reasoning."""
         position = 0
-        while match := self._pattern.search(self._text, position):
+        while match := OPENERS.search(self._text, position):
             position, kind = match.end(), match.lastgroup
             if kind == "reasoning":
                 tag = match["reasoning"].lower()
@@ -80,6 +79,8 @@ class _Scanner:
                 else:
                     self._thinking = False
                     yield _FORGET
+                continue
+            if kind == "python" and not opens_call(match, self._names):
                 continue
             span = self._span(match)
             if span is None:
@@ -108,7 +109,7 @@ class _Scanner:
     def _span(self, match: re.Match[str]) -> Span | None:
         if match.lastgroup == "fence":
             return self._fenced(match.start("fence"))
-        return self._bare(match) if opens_call(match) else None
+        return self._bare(match) if opens_call(match, self._names) else None
 
     def _bare(self, match: re.Match[str]) -> Span | None:
         kind = match.lastgroup
@@ -278,10 +279,15 @@ class _Scanner:
         return None
 
     def _inside_fence(self, position: int) -> Span | None:
-        match = self._pattern.match(self._text, position)
+        match = OPENERS.match(self._text, position)
+        if match is None:
+            # A Python call counts from the beginning of its line.
+            line = self._text.rfind("\n", 0, position) + 1
+            if not self._text[line:position].strip(" \t"):
+                match = OPENERS.match(self._text, line)
         if match is None or match.lastgroup in ("fence", "ticked", "reasoning"):
             return None
-        return self._bare(match) if opens_call(match) else None
+        return self._bare(match) if opens_call(match, self._names) else None
 
     def _ticked(self, start: int) -> Span | None:
         """Calls between backticks that hold nothing else, on lines of their own."""

@@ -7,6 +7,7 @@ templates of the two families.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ _KEY: Final = re.compile(
 )
 _SPACE: Final = re.compile(r"\s*")
 _BARE: Final = re.compile(r"[^,{}\[\]()<>\"'\n]{1,400}")
+_PLAIN_STRING: Final = re.compile(
+    r"(\"(?:[^\"\\\x00-\x1f]|\\[\"\\/bfnrt]){0,100000}\")(?=\s{0,16}[,}\])])"
+)
 _DEEPEST: Final = 64
 
 
@@ -103,6 +107,9 @@ class _Reader:
         return self._text[begin:end], end + len(quote)
 
     def _json_string(self, position: int) -> tuple[Any, int]:
+        plain = _PLAIN_STRING.match(self._text, position)
+        if plain:
+            return json.loads(plain[1]), plain.end(1)
         reading = read_value(self._text, position, stop=")")
         if isinstance(reading, Fault):
             raise _Broken(reading.rule, reading.message, reading.end)

@@ -75,10 +75,9 @@ LINE: Final = (
     _head("mistral", rf"[ \t]{{0,16}}{_NAME}\[ARGS\]\s{{0,16}}(?=\{{)"),
     _head(
         "kimi_k2",
-        rf"[ \t]{{0,16}}functions[._:]{_NAME}:(?P<id>\d{{1,6}})\s{{0,16}}{_ARGUMENT_BEGIN}\s{{0,16}}"
-        r"(?=\{)",
+        rf"[ \t]{{0,16}}functions[._:]{_NAME}:(?P<id>\d{{1,6}})\s{{0,16}}{_ARGUMENT_BEGIN}"
+        r"\s{0,16}(?=\{)",
     ),
-    _head("functionary_v2", rf"[ \t]{{0,16}}{_NAME}\s{{0,16}}{_token('content')}\s{{0,16}}(?=\{{)"),
     _head("chatml_fc", rf"[ \t]{{0,16}}(?:to=)?functions\.{_NAME}:\s{{0,16}}(?=\{{)"),
 )
 

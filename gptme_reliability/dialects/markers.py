@@ -162,10 +162,13 @@ FILLING: Final = re.compile(
 LONGEST: Final = max(len(marker.token) for marker in MARKERS) + 24
 
 
+_SUFFIX_BEGUN: Final = re.compile(r":(?:o(?:p(?:e(?:n(?:s(?:o(?:u(?:r(?:ce?)?)?)?)?)?)?)?)?)?\Z")
+
+
 def may_become_opener(tail: str) -> bool:
     """Whether ``tail`` is the beginning of some spelling of a token that may begin a call."""
     if len(tail) > LONGEST:
         return False
-    folded = normal(tail)
+    folded = normal(_SUFFIX_BEGUN.sub("", tail))
     begun = folded.rstrip("_:")
     return any(token.startswith((folded, begun)) for token in _NORMAL_OPENERS)

@@ -26,7 +26,6 @@ _LIST_OF_OBJECTS: Final = (
     rf"\[{_SPACE}\{{{{?{_SPACE}{_QUOTE}(?P<key2>[A-Za-z_]\w{{0,40}}){_QUOTE}{_SPACE}(?=[:=])"
 )
 _NAME: Final = r"[A-Za-z_][\w.\-]{0,80}"
-_NAME: Final = r"[A-Za-z_][\w.\-]{0,80}"
 _LIST_OF_CALLS: Final = rf"\[{_SPACE}(?:\[\s{{0,16}}){{0,2}}{_NAME}{_SPACE}\("
 # A list whose first item is a call in quotes, or a quoted name with the arguments behind it.
 _TO_QUOTED: Final = r"\[\s{0,32}(?:[\[({]\s{0,16}){0,2}[\"'`]\s{0,2}"
@@ -42,7 +41,7 @@ _PREFIX: Final = r"(?:functions?\.|tools?\.|default_api\.)?"
 # Heads that name a tool at the beginning of a line, without a marker.
 _LINE_HEAD: Final = (
     r"[ \t]{0,16}(?:functions[._:]|to=|call:|Action:"
-    r"|[A-Za-z_][\w.\-]{0,80}(?:\[ARGS\]|\s{0,4}<\|content\|>))"
+    r"|[A-Za-z_][\w.\-]{0,80}\[ARGS\])"
 )
 
 # A line of inline code, or a fence on one line, around calls.
@@ -56,18 +55,13 @@ _PARTIAL_TICKED: Final = re.compile(
 )
 
 
-@lru_cache(maxsize=64)
-def opener_pattern(names: frozenset[str]) -> re.Pattern[str]:
-    """Compile the pattern of all openers; ``names`` are those a bare Python call may use."""
+def _openers() -> re.Pattern[str]:
     openings = (opening for opening, _ in REASONING)
     reasoning = "|".join(map(re.escape, dict.fromkeys((*openings, *REASONING_ENDS))))
-    alternatives = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
     host = rf"[\w.:\-]{{1,80}}\([^\s()]{{0,80}}\):{_SPACE}"
-    ticked = _TICKED
-    if names:
-        ticked += rf"|{_PREFIX}(?:{alternatives})[ \t]?\("
-        # Without id or colon it is still a call when it names a tool.
-        host += rf"|(?:{alternatives})(?:\([^\s()]{{0,80}}\))?:?[ \t]{{0,16}}"
+    # Without id or colon it is still a call when it names a tool.
+    host += rf"|(?P<at>{_NAME})(?:\([^\s()]{{0,80}}\))?:?[ \t]{{0,16}}"
+    ticked = rf"{_TICKED}|{_PREFIX}(?P<tick>{_NAME})[ \t]?\("
     parts = [
         rf"(?P<reasoning>{reasoning})",
         rf"(?P<marker>{OPENING})",
@@ -79,10 +73,13 @@ def opener_pattern(names: frozenset[str]) -> re.Pattern[str]:
         rf"{_LINE_START}(?P<ticked>[ \t]{{0,3}}`{{1,3}}(?={ticked}))",
         rf"{_LINE_START}(?P<fence>[ \t]{{0,3}}(?:`{{3,}}|~{{3,}}))",
         rf"{_LINE_START}(?P<line>{_LINE_HEAD})",
+        rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?P<callee>{_NAME})[ \t]?\()",
     ]
-    if names:
-        parts.append(rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?:{alternatives})[ \t]?\()")
     return re.compile("|".join(parts), re.MULTILINE | re.IGNORECASE)
+
+
+OPENERS: Final = _openers()
+"""The pattern of all openers; ``opens_call`` tells whether a match really is one."""
 
 
 @lru_cache(maxsize=4096)
@@ -97,11 +94,25 @@ def envelope_key(key: str) -> str | None:
     return near[0] if len(near) == 1 else None
 
 
-def opens_call(match: re.Match[str]) -> bool:
-    """Whether a match of the opener pattern can really begin a call."""
-    if match.lastgroup == "object":
+def opens_call(match: re.Match[str], names: frozenset[str]) -> bool:
+    """Whether a match of ``OPENERS`` can really begin a call.
+
+    ``names`` are those that a bare Python call may use.
+    """
+    kind = match.lastgroup
+    if kind == "object":
         return envelope_key(match["key"]) is not None
-    return match.lastgroup != "objects" or envelope_key(match["key2"]) is not None
+    if kind == "objects":
+        return envelope_key(match["key2"]) is not None
+    if kind in ("python", "ticked", "host"):
+        name = match["callee"] or match["tick"] or match["at"]
+        return name is None or name.lower() in _lowered(names)
+    return True
+
+
+@lru_cache(maxsize=64)
+def _lowered(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
 
 
 def partial_start(tail: str, names: Iterable[str], first: int) -> int | None:
@@ -145,6 +156,8 @@ def _partial_bracket(tail: str, first: int) -> int | None:
 # What a line begins behind.
 _LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>", "[/THINK]")
 _DEEPEST_INDENT: Final = 16
+# The first word of a line, which a sign behind it may turn into the head of a call.
+_FIRST_WORD: Final = re.compile(r"[A-Za-z_][\w.\-]{0,80}(?:\[[A-Za-z]{0,4})?\Z")
 _PREFIXES: Final = ("functions.", "function.", "tools.", "tool.", "default_api.")
 
 
@@ -157,7 +170,7 @@ def _partial_line(tail: str, names: Iterable[str], first: int) -> int | None:
     start = max(start, first)
     if len(line) - len(word) > _DEEPEST_INDENT or len(tail) - len(word) < first:
         return None
-    if not word.strip("`~") or word.startswith("@"):
+    if not word.strip("`~") or word.startswith("@") or _FIRST_WORD.match(word):
         return start
     ticks = len(word) - len(word.lstrip("`"))
     if 0 < ticks <= 3 and _PARTIAL_TICKED.match(word, ticks):

@@ -48,6 +48,7 @@ _OTHER_DOCUMENT: Final = re.compile(
     r"system|end\b)|#[\w./\-]{1,120}\.\w{1,8}\b|#{3,6}\s*\n)",
     re.IGNORECASE,
 )
+_BLANK_LINE: Final = re.compile(r"[ \t]{0,64}\r?\n[ \t]{0,64}\r?\n")
 _MESSAGE_HEAD: Final = re.compile(
     r"\A\s{0,64}(?:<\|(?:start_header_id|end_header_id|im_start|begin_of_text)\|>"
     r"\s{0,8}(?:assistant\b)?\s{0,8}){1,8}"
@@ -125,13 +126,10 @@ def _judge(
         return "text"
     # Reasoning that was never closed announces nothing; a marked call ends it.
     before = "" if span.thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
-    lead = _lead(before)
-    greeted = span.marked and cues.GREETING.fullmatch(_after_reasoning(before).strip())
-    if lead == "unannounced" and greeted:
-        lead = "announced"
+    lead = _lead(before, span.marked)
     following = text[cluster.end : cluster.end + _NEAR].strip()
     fenced = text.startswith(("```", "~~~"), cluster.start)
-    opens = opens and _may_open(span, text[cluster.end : cluster.end + 8], fenced)
+    opens = opens and _may_open(span, text[members[-1].end : members[-1].end + _NEAR], fenced)
     if text.startswith("`", cluster.start) and not fenced and not opens:
         return "text"
     behind = _behind_opening(following) if opens else _behind(following)
@@ -157,7 +155,7 @@ def _may_open(span: Span, following: str, fenced: bool) -> bool:
     """
     if span.dialect in ("pythonic", "json"):
         return True
-    apart = "\n\n" in following or not following.strip()
+    apart = _BLANK_LINE.match(following) is not None or not following.strip()
     return span.dialect == "python_call" and (fenced or apart)
 
 
@@ -172,13 +170,15 @@ def _judge_special(text: str, cluster: _Cluster, floor: int, thinking: bool) -> 
     before = "" if thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     before = _after_reasoning(before).strip()
     paragraph = before.rpartition("\n\n")[2][-_NEAR:]
-    announced = _lead(before) in ("nothing", "announced") or cues.GREETING.fullmatch(before)
+    announced = _lead(before, marked=True) in ("nothing", "announced")
     if not announced and (cues.STRONG.search(before) or cues.QUOTED.search(paragraph)):
         return "text"
     behind = text[cluster.end : cluster.end + _NEAR].strip()
     if cues.QUOTED_BEHIND.search(behind):
         return "text"
-    labelled = before.endswith(":") and not announced
+    # The one token among them that people do type.
+    typed = text.startswith("[", cluster.start)
+    labelled = typed and before.endswith(":") and not announced
     return "unclear" if labelled or cues.TAKEN_BACK.search(behind) else "call"
 
 
@@ -210,7 +210,7 @@ def _stands_free(text: str, members: Sequence[Span], indented: bool = False) -> 
     newline = text.find("\n", end)
     line_end = len(text) if newline < 0 else newline
     after = text[min(after_leaked_tokens(text, end), line_end) : line_end][:_NEAR]
-    lead = _after_reasoning(before).strip()
+    lead = _behind_head(before)
     if before.count("`") % 2 or _LISTED.match(before.lstrip()) or (_INDENTED.match(before) and not indented):
         return False
     if lead and (span.dialect == "gptme" or not lead[0].isalpha() or lead[-1] in "\"'“‘«(="):
@@ -262,20 +262,23 @@ def _behind_head(before: str) -> str:
     return _MESSAGE_HEAD.sub("", _after_reasoning(before), count=1).strip()
 
 
-def _lead(before: str) -> _Lead:
-    """What the words before the calls make of them."""
+def _lead(before: str, marked: bool = False) -> _Lead:
+    """What the words before the calls make of them; behind a marker any announcement counts."""
     before = _behind_head(before)
     if not before:
         return "nothing"
+    if marked and cues.GREETING.fullmatch(before):
+        return "announced"
     paragraph = before.rpartition("\n\n")[2][-_NEAR:]
     sentence = next((s for s in reversed(_SENTENCES.split(paragraph)) if s.strip(" *_:")), "")
     clause = _CLAUSES.split(sentence)[-1]
     announced = cues.INTENT.search(clause) or cues.INTENT.search(sentence)
     if announced and not cues.RECORDED.search(paragraph):
-        plain = cues.INTENT.search(clause) and not (
-            cues.STRONG.search(clause) or cues.QUOTED.search(clause) or cues.VETO.search(sentence)
+        plain = any(
+            cues.INTENT.search(near) and not (cues.STRONG.search(near) or cues.QUOTED.search(near))
+            for near in ((clause, sentence) if marked else (clause,))
         )
-        return "announced" if plain else "unannounced"
+        return "announced" if plain and not cues.VETO.search(sentence) else "unannounced"
     if cues.STRONG.search(before) or cues.QUOTED.search(paragraph) or paragraph.endswith("?"):
         return "quoted"
     if cues.RECORDED.search(paragraph) or cues.IMPERATIVE.search(paragraph):
