@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from gptme_reliability.dialects.gemma_literals import read_gemma
 from gptme_reliability.dialects.heads import (
+    BARE,
     INSIDE,
     LINE,
     REACT,
@@ -180,6 +181,8 @@ class _Block:
         for head in (*STANDALONE, *INSIDE):
             if match := head.pattern.match(text, position):
                 return self._named(match, head.dialect)
+        if bare := BARE.match(text, position):
+            return Found([RawCall(bare["name"], {})], bare.end(), "mistral")
         if tagged := read_tagged(text, position):
             return Found([tagged.call], tagged.end, tagged.dialect, tagged.complete)
         if gemma := read_gemma(text, position):

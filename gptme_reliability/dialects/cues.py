@@ -82,7 +82,7 @@ OPENED_BEHIND: Final = re.compile(
     r"cancel\w*|wait\w*|hold off|confirm\w*|approv\w*|permission|go-ahead|review|"
     r"your ok(?:ay)?|let me know|you (?:can|should|need|must|have to|asked|want)|"
     r"shall i|may i|should i|do you want|the word|to proceed|"
-    r"was (?:called|run|executed|sent)|evaluates?|between two|the above is|shown above|"
+    r"was (?:called|run|executed|sent)|evaluates?|between two|(?:is|are) not (?:provided|available|defined)|the above is|shown above|"
     r"this (?:list|array|calls)|these (?:two )?lines|helpers?|"
     r"beispiel|nicht|exemple|ejemplo|esempio|пример)\b|n't\b|例|不要",
     re.IGNORECASE,

@@ -55,6 +55,9 @@ INSIDE: Final = (
     ),
 )
 
+# A call without arguments: only the end of the message tells that it is whole.
+BARE: Final = re.compile(rf"{_NAME}\[ARGS\]\s{{0,16}}(?=</s>)")
+
 # Enough by themselves.
 STANDALONE: Final = (
     _head("functionary_v32", rf">>>{_NAME}\s{{0,16}}\n\s{{0,16}}(?=\{{)"),

@@ -72,7 +72,7 @@ MARKERS: Final = (
     *_rows("gemma4", "<|tool_call>", "<tool_call|>"),
     *_rows("kimi_k3", "<|open|>tools<|sep|>", "<|close|>tools<|sep|> <|close|>call<|sep|>"),
     *_rows("kimi_k3", "", "<|close|>message<|sep|> <|end_of_msg|>"),
-    *_rows("harmony", "", "<|call|> <|eot|>"),
+    *_rows("harmony", "", "<|call|> <|eot|> <|eom|>"),
     *_rows("functionary_v2", "", "<|stop|>"),
     *_rows("qwen_agent_fn", "", "✿RESULT✿:"),
     *_heads("qwen3_coder", "<function="),

@@ -57,7 +57,7 @@ _LABEL: Final = re.compile(r"[\s`)\]}#*]{0,64}(?:\w{1,20} ?){1,3}:\W{0,16}")
 _INDENTED: Final = re.compile(r"(?: {4,}|\s*\t\s*)\Z")
 _REASONING_TAGS: Final = (*REASONING_ENDS, *(opening for opening, _ in REASONING))
 _SPECIAL: Final = re.compile(
-    r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|\[TOOL_CALLS\]|\]<\]", re.IGNORECASE
+    r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]", re.IGNORECASE
 )
 _OPEN_QUOTES: Final = frozenset("`\"'“‘«(=")
 # Tags that models put around what they say to the user: a call inside them is still a call.
@@ -82,9 +82,11 @@ def place(text: str, spans: Sequence[Span]) -> list[Placement]:
     fences = _fence_ranges(text)
     placements: list[Placement] = []
     floor, accepted_end = 0, None
-    for cluster in _clusters(text, spans):
+    clusters = list(_clusters(text, spans))
+    ceilings = [*(cluster.start for cluster in clusters[1:]), len(text)]
+    for cluster, ceiling in zip(clusters, ceilings, strict=True):
         members = spans[cluster.first : cluster.last + 1]
-        placement = _judge(text, members, cluster, fences, floor)
+        placement = _judge(text, members, cluster, fences, floor, ceiling)
         continues = accepted_end is None or _continues(
             text, accepted_end, cluster.start, members[0].marked
         )
@@ -113,32 +115,35 @@ def _judge(
     cluster: _Cluster,
     fences: Sequence[tuple[int, int]],
     floor: int,
+    ceiling: int,
 ) -> Placement:
+    """Judge one cluster by the text between ``floor`` and ``ceiling``, its neighbours."""
     span = members[0]
     found = bisect_right(fences, (cluster.start, -1)) - 1
     inside_fence = found >= 0 and fences[found][0] < cluster.start < fences[found][1]
     if inside_fence or _enclosed(text, cluster):
         return "text"
     if span.marked and _SPECIAL.match(text, cluster.start):
-        return _judge_special(text, cluster, floor, span.thinking)
+        return _judge_special(text, cluster, floor, ceiling, span.thinking)
     opens = floor == 0 and not _behind_head(text[: cluster.start][-_FAR:])
     if not _stands_free(text, members, indented=opens and not span.marked):
         return "text"
     # Reasoning that was never closed announces nothing; a marked call ends it.
     before = "" if span.thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     lead = _lead(before, span.marked)
-    following = text[cluster.end : cluster.end + _NEAR].strip()
+    following = text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip()
     fenced = text.startswith(("```", "~~~"), cluster.start)
     opens = opens and _may_open(span, text[members[-1].end : members[-1].end + _NEAR], fenced)
     if text.startswith("`", cluster.start) and not fenced and not opens:
         return "text"
-    behind = _behind_opening(following) if opens else _behind(following)
+    stated = opens or (lead == "announced" and span.dialect in ("pythonic", "json"))
+    behind = _behind_opening(following) if stated else _behind(following)
     if "quoted" in (lead, behind):
         return "text"
     if not span.marked and lead == "unannounced" and behind != "nothing":
         # Between two texts that do not announce it, a call is shown to a reader.
         return "text"
-    if fenced and behind == "harmless" and not opens:
+    if fenced and behind == "harmless" and not stated:
         behind = "doubtful"
     if lead == "unannounced" or behind == "doubtful":
         # Source code looks like a Python call: no question about that.
@@ -159,7 +164,9 @@ def _may_open(span: Span, following: str, fenced: bool) -> bool:
     return span.dialect == "python_call" and (fenced or apart)
 
 
-def _judge_special(text: str, cluster: _Cluster, floor: int, thinking: bool) -> Placement:
+def _judge_special(
+    text: str, cluster: _Cluster, floor: int, ceiling: int, thinking: bool
+) -> Placement:
     """Calls behind a special token of a chat template, which nobody types by chance.
 
     They may stand anywhere, unless the words beside them make an example of them.
@@ -173,7 +180,7 @@ def _judge_special(text: str, cluster: _Cluster, floor: int, thinking: bool) -> 
     announced = _lead(before, marked=True) in ("nothing", "announced")
     if not announced and (cues.STRONG.search(before) or cues.QUOTED.search(paragraph)):
         return "text"
-    behind = text[cluster.end : cluster.end + _NEAR].strip()
+    behind = text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip()
     if cues.QUOTED_BEHIND.search(behind):
         return "text"
     # The one token among them that people do type.

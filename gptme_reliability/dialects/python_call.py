@@ -6,9 +6,8 @@ import re
 from dataclasses import replace
 from typing import Any, Final
 
-from gptme_reliability.dialects.arithmetic import read_sum
 from gptme_reliability.dialects.shapes import Flaw, RawCall
-from gptme_reliability.repair.syntax import Fault, Reading, read_value
+from gptme_reliability.repair.syntax import Fault, read_value
 from gptme_reliability.types import Repair
 
 _NAME: Final = re.compile(r"\s{0,64}([A-Za-z_][\w.\-]{0,120})\s{0,16}\(")
@@ -17,8 +16,6 @@ SEPARATOR: Final = re.compile(r"\s*(,?)\s*")
 MOST_CALLS: Final = 4096
 DICT_ARGUMENT: Final = "dict_argument"
 """The rule of a repair that says: an object stood for all arguments."""
-SUM: Final = "sum"
-"""The rule of a repair that says: a sum stood for its value."""
 # Spellings that need mending in JSON and are the language's own here.
 _PYTHON_SPELLINGS: Final = frozenset(
     {"single_quotes", "triple_quotes", "string_prefix", "python_literal", "parentheses"}
@@ -65,8 +62,6 @@ def read_keywords(text: str, position: int, name: str, closing: str) -> tuple[Ra
         else:
             reading = read_value(text, start_of_value, stop=closing)
             if isinstance(reading, Fault):
-                reading = _sum_at(text, start_of_value) or reading
-            if isinstance(reading, Fault):
                 return RawCall(name, flaw=Flaw(reading.rule, reading.message)), reading.end
             if reading.missing_closers:
                 flaw = Flaw("cut_off", "the call ends before its closing bracket")
@@ -86,15 +81,6 @@ def read_keywords(text: str, position: int, name: str, closing: str) -> tuple[Ra
         else:
             keywords[key[1]] = value
     return _finished(name, keywords, positional, repairs), position
-
-
-def _sum_at(text: str, start: int) -> Reading | None:
-    found = read_sum(text, start)
-    if found is None:
-        return None
-    value, end = found
-    note = Repair(SUM, "$", text[start:end], value, "inferred")
-    return Reading(value, start, end, (note,))
 
 
 def _behind_spaces(text: str, position: int) -> int:

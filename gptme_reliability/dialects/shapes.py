@@ -50,6 +50,10 @@ class RawCall:
     positional: tuple[Any, ...] = ()
     untyped: bool = False
 
+    def has(self, rule: str) -> bool:
+        """Whether a repair of this rule was needed to read the call."""
+        return any(repair.rule == rule for repair in self.repairs)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
