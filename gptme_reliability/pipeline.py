@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gptme_reliability import enforce, feedback
+from gptme_reliability import enforce, feedback, intent
 from gptme_reliability.confidence import cost_of_place, doubted, weigh
 from gptme_reliability.dialects.cues import PLACEHOLDER
 from gptme_reliability.dialects.decode import after_leaked_tokens, decode
@@ -81,6 +81,8 @@ def check(
     found = _calls_in_text(text, tools, policy, cut, messages)
     if not found.judged and not found.late:
         extra = _whole_answer(output, text, tools)
+        if not extra and not cut and (name := intent.announced(text, tools, messages)):
+            extra = (intent.violation(name),)
         return enforce.decide((), text, tools, policy, extra=extra)
     return enforce.decide(found.judged, found.text, tools, policy, late=found.late)
 
@@ -126,7 +128,7 @@ def _calls_in_text(
     spans = decode(head, callable_names(tools))
     if not spans:
         return _Found([], text)
-    guard = EchoGuard(messages) if policy.echo_guard else None
+    guard = EchoGuard(messages if policy.echo_guard else ())
     judged: list[Judged] = []
     late: list[RefusedCall] = []
     removed: list[tuple[int, int]] = []
@@ -134,7 +136,6 @@ def _calls_in_text(
         if placement == "text" or not _is_attempt(span, tools):
             continue
         written = head[span.start : span.end]
-        flaw = _span_flaw(span, head, cut, guard)
         if placement == "unclear":
             judged += _unclear(span, tools, policy, len(judged), written)
             continue
@@ -144,7 +145,8 @@ def _calls_in_text(
             reason = "it follows text that follows another call; ask for it after the results"
             late += [RefusedCall(raw.name, reason, feedback.shorten(written)) for raw in span.calls]
             continue
-        found = _judged(span, flaw, tools, policy, len(judged), written)
+        flaws = _flaws(span, head, cut, guard)
+        found = _judged(span, flaws, tools, policy, len(judged), written)
         if found:
             removed.append(stretch)
             judged += found
@@ -153,14 +155,16 @@ def _calls_in_text(
 
 def _judged(
     span: Span,
-    flaw: Flaw | None,
+    flaws: Sequence[Flaw | None],
     tools: Sequence[ToolDefinition],
     policy: Policy,
     first: int,
     written: str,
 ) -> list[Judged]:
     """The calls of a span; none where it takes so much guessing that it is text."""
-    raws = [replace(raw, flaw=raw.flaw or flaw) for raw in span.calls]
+    raws = [
+        replace(raw, flaw=raw.flaw or flaw) for raw, flaw in zip(span.calls, flaws, strict=True)
+    ]
     found = [
         settle(raw, tools, policy, first + i, span.dialect, written) for i, raw in enumerate(raws)
     ]
@@ -212,7 +216,16 @@ def _speaks_of_tools(raw: RawCall, tools: Sequence[ToolDefinition]) -> bool:
     return any(set(raw.arguments) <= set(tool.parameters.get("properties") or ()) for tool in tools)
 
 
-def _span_flaw(span: Span, text: str, cut: bool, guard: EchoGuard | None) -> Flaw | None:
+def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw | None]:
+    """For each call of a span, what its place and the conversation say against it."""
+    flaw = _span_flaw(span, text, cut)
+    if flaw is not None:
+        return [flaw] * len(span.calls)
+    echo = Flaw("echo", "the call only repeats what was quoted in the conversation")
+    return [echo if repeated else None for repeated in guard.repeated(span, text)]
+
+
+def _span_flaw(span: Span, text: str, cut: bool) -> Flaw | None:
     """What speaks against every call of a span, however well it reads."""
     at_end = after_leaked_tokens(text, span.end) >= len(text)
     if cut and at_end and not (span.marked and span.closed):
@@ -223,8 +236,6 @@ def _span_flaw(span: Span, text: str, cut: bool, guard: EchoGuard | None) -> Fla
     for raw in span.calls:
         if flaw := _placeholder_flaw(raw):
             return flaw
-    if guard is not None and guard.repeats(span, text):
-        return Flaw("echo", "the call only repeats what was quoted in the conversation")
     return None
 
 

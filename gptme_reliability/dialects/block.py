@@ -41,9 +41,18 @@ _MENTIONS_NAME: Final = re.compile(
     r"\b(?:name|tool|tool_name|function|action)[\"']?\s{0,8}:\s{0,8}[\"']?([\w.\-]{1,80})"
 )
 _ZERO_ARGUMENTS: Final = re.compile(r"[A-Za-z_][\w.\-]{0,120}")
+_LONGEST_CUT_HEAD: Final = 240
+_CUT_HEAD: Final = re.compile(
+    r"(?:<function ?= ?|name ?= ?\"|to=(?:functions\.)?|\[Calling tool: ?)[\w.\-]{0,120}\Z"
+)
 _FAILED_HEAD: Final = 16
 """What looking for a head where none stands costs, in characters."""
 _OBSERVATION: Final = re.compile(r"\n\s{0,8}Observation:", re.IGNORECASE)
+_FINAL_ANSWER: Final = re.compile(r"^\s{0,8}Final Answer:", re.IGNORECASE | re.MULTILINE)
+_FAR: Final = 4_000
+_ITEM: Final = re.compile(r"[\s,]{0,256}(?=\{)")
+_BRACKET: Final = re.compile(r"\s{0,16}\]")
+_MOST_HEADS: Final = 4
 _JUNK: Final = re.compile(r"[^\[{<]{1,80}(?=\[\s{0,16}\{)")
 
 
@@ -61,12 +70,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Calls read at one place: the index behind them, their dialect, whether they were whole."""
+    """Calls read at one place, and the index behind them.
+
+    ``complete`` says that no bracket or tag was missing, ``closed`` that the call's own end
+    tag stood there.
+    """
 
     calls: list[RawCall]
     end: int
     dialect: str | None = None
     complete: bool = True
+    closed: bool = False
 
 
 class _Block:
@@ -85,7 +99,9 @@ class _Block:
         while (found := self._call(position)) is not None:
             calls += found.calls
             dialect = dialect or found.dialect or self._dialect
-            end, self._closed, self._opened_at = found.end, False, -1
+            # Where a section was opened only the section's end closes it.
+            end, self._opened_at = found.end, -1
+            self._closed = found.closed and not self._dialect
             if any(call.flaw is not None for call in found.calls):
                 end = self._behind_broken(position, found.end)
             position = self._skip(end)
@@ -100,8 +116,7 @@ class _Block:
         if calls:
             return Span(start, end, dialect or "", tuple(calls), True, self._closed)
         if position == start:
-            self._budget.spend(_FAILED_HEAD)
-            return None
+            return self._cut_head(start)
         return self._empty(start, position)
 
     def read_line(self, start: int) -> Span | None:
@@ -124,7 +139,7 @@ class _Block:
         self._skip(found.end)
         end = self._opened_at if self._opened_at >= 0 else max(found.end, self._token_end)
         dialect = found.dialect or ""
-        return Span(start, end, dialect, tuple(found.calls), True, found.complete or self._closed)
+        return Span(start, end, dialect, tuple(found.calls), True, self._closed)
 
     # --- between the calls ------------------------------------------------------------
 
@@ -170,12 +185,25 @@ class _Block:
         flaw = Flaw("envelope", "the call is no JSON object with a 'name' and 'arguments'")
         return Span(start, stop, self._dialect, (RawCall(None, flaw=flaw),), True, bool(closing))
 
+    def _cut_head(self, start: int) -> Span | None:
+        """A head without its call: a mention, or the name was cut off at the end of the text."""
+        self._budget.spend(_FAILED_HEAD)
+        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
+        if line.strip() or len(self._text) - start > _LONGEST_CUT_HEAD:
+            return None
+        if _CUT_HEAD.search(self._text, start) is None:
+            return None
+        flaw = Flaw("cut_off", "the output ends within the name of a tool")
+        return Span(start, len(self._text), "", (RawCall(None, flaw=flaw),), True, False)
+
     # --- the shapes -------------------------------------------------------------------
 
-    def _call(self, position: int) -> Found | None:
+    def _call(self, position: int, depth: int = 0) -> Found | None:
         text = self._text
+        if depth > _MOST_HEADS:
+            return None
         if skipped := SKIPPED.match(text, position):
-            return self._call(self._skip(skipped.end()))
+            return self._behind_head(skipped, depth)
         if text.startswith(PREFIX, position):
             return self._m3(position)
         for head in (*STANDALONE, *INSIDE):
@@ -184,7 +212,8 @@ class _Block:
         if bare := BARE.match(text, position):
             return Found([RawCall(bare["name"], {})], bare.end(), "mistral")
         if tagged := read_tagged(text, position):
-            return Found([tagged.call], tagged.end, tagged.dialect, tagged.complete)
+            whole = (tagged.complete, tagged.closed)
+            return Found([tagged.call], tagged.end, tagged.dialect, *whole)
         if gemma := read_gemma(text, position):
             call, end, complete = gemma
             return Found([call], end, "gemma4", complete)
@@ -196,7 +225,14 @@ class _Block:
         if python := read_call(text, position):
             call, end = python
             return Found([_without_call_method(call)], end)
-        return self._header(position)
+        return self._header(position, depth)
+
+    def _behind_head(self, skipped: re.Match[str], depth: int) -> Found | None:
+        found = self._call(self._skip(skipped.end()), depth + 1)
+        if found is None or not skipped[0].startswith("["):
+            return found
+        bracket = _BRACKET.match(self._text, found.end)
+        return replace(found, end=bracket.end()) if bracket else found
 
     def _named(self, head: re.Match[str], dialect: str) -> Found:
         name, call_id = head["name"], head.groupdict().get("id")
@@ -207,7 +243,7 @@ class _Block:
         call = RawCall(name, reading.value, reading.repairs, id=call_id)
         return Found([call], reading.end, dialect, reading.missing_closers == 0)
 
-    def _header(self, position: int) -> Found | None:
+    def _header(self, position: int, depth: int = 0) -> Found | None:
         """A harmony message to a tool; its body is JSON, or a call in another dialect."""
         end = header_end(self._text, position)
         name = None if end is None else recipient(self._text[position:end])
@@ -215,7 +251,7 @@ class _Block:
             return None
         body = self._skip(end)
         if not self._text.startswith(("{", "["), body):
-            inner = self._call(body)
+            inner = self._call(body, depth + 1)
             flaw = Flaw("syntax", "the arguments are no JSON object")
             return inner or Found([RawCall(name, flaw=flaw)], body, "harmony", False)
         reading = self._read(body)
@@ -227,6 +263,8 @@ class _Block:
 
     def _react(self, position: int) -> Found | None:
         """``Action: name`` and ``Action Input:`` with JSON, or with the only argument as text."""
+        if _FINAL_ANSWER.search(self._text, max(0, position - _FAR), position):
+            return None  # the agent is done: what follows is its answer
         if action := REACT.match(self._text, position):
             begin = action.end()
             if self._text.startswith("{", begin):
@@ -253,6 +291,8 @@ class _Block:
 
     def _json(self, position: int) -> Found | None:
         reading = self._read(position)
+        if isinstance(reading, Fault) and self._text[position] == "[":
+            return self._items(position, reading)
         if isinstance(reading, Fault):
             named = _MENTIONS_NAME.search(self._text, position, position + 400)
             flaw = Flaw(reading.rule, reading.message)
@@ -265,6 +305,21 @@ class _Block:
             flaw = Flaw("envelope", "the call is no object with a 'name' and 'arguments'")
             calls = [RawCall(None, flaw=flaw)]
         return Found(calls, reading.end, None, reading.missing_closers == 0)
+
+    def _items(self, position: int, fault: Fault) -> Found:
+        """The items before the one at which a list of calls breaks."""
+        calls: list[RawCall] = []
+        end = position + 1
+        while item := _ITEM.match(self._text, end):
+            found = self._json(item.end())
+            if found is None:
+                break
+            calls += found.calls
+            end = found.end
+            if any(call.flaw is not None for call in found.calls):
+                return Found(calls, end, None, False)
+        flaw = Flaw(fault.rule, fault.message)
+        return Found([*calls, RawCall(None, flaw=flaw)], max(end, fault.end), None, False)
 
     def _read(self, position: int) -> Reading | Fault:
         """Read a value; where brackets are missing before the closing token, supply them."""

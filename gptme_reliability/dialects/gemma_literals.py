@@ -120,12 +120,14 @@ class _Reader:
         match = _BARE.match(self._text, position)
         token = match[0].rstrip() if match else ""
         end = position + len(token)
+        if end >= len(self._text):
+            raise _Broken("cut_off", "a value may go on behind the end", end)
         if token in LITERALS:
             return LITERALS[token], end
         if is_number(token):
             return read_scalar(token, position, words=False)[0], end
-        if not token or self._text[end : end + 1] == "":
-            raise _Broken("cut_off" if token else "syntax", "a value is expected", end)
+        if not token:
+            raise _Broken("syntax", "a value is expected", end)
         # The template writes every text in quotes; a bare word has no other reading here.
         self.repairs.append(Repair("unquoted_string", "$", token, token, "inferred"))
         return token, end

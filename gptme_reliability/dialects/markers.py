@@ -74,7 +74,7 @@ MARKERS: Final = (
     *_rows("kimi_k3", "", "<|close|>message<|sep|> <|end_of_msg|>"),
     *_rows("harmony", "", "<|call|> <|eot|> <|eom|>"),
     *_rows("functionary_v2", "", "<|stop|>"),
-    *_rows("qwen_agent_fn", "", "✿RESULT✿:"),
+    *_rows("qwen_agent_fn", "", "✿RESULT✿: ✿RESULT✿"),
     *_heads("qwen3_coder", "<function="),
     *_heads("minicpm5", "<function name=", "<functionname="),
     *_heads("anthropic_xml", "<invoke name=", "<invoke name="),

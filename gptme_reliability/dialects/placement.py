@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 from gptme_reliability.dialects import cues
 from gptme_reliability.dialects.decode import after_leaked_tokens
 from gptme_reliability.dialects.shapes import Span
-from gptme_reliability.dialects.table import REASONING, REASONING_ENDS
+from gptme_reliability.dialects.table import REASONING
 
 Placement: TypeAlias = Literal["call", "text", "late", "unclear"]
 """``unclear``: the model must say whether it meant it.
@@ -55,7 +55,7 @@ _MESSAGE_HEAD: Final = re.compile(
 )
 _LABEL: Final = re.compile(r"[\s`)\]}#*]{0,64}(?:\w{1,20} ?){1,3}:\W{0,16}")
 _INDENTED: Final = re.compile(r"(?: {4,}|\s*\t\s*)\Z")
-_REASONING_TAGS: Final = (*REASONING_ENDS, *(opening for opening, _ in REASONING))
+_REASONING_TAGS: Final = tuple(dict.fromkeys(tag for pair in REASONING for tag in pair))
 _SPECIAL: Final = re.compile(
     r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]", re.IGNORECASE
 )

@@ -119,12 +119,17 @@ _CDATA: Final = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*\Z", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class TaggedCall:
-    """A call read from tags: where it ends, and whether its own end stood there."""
+    """A call read from tags, and the index behind it.
+
+    ``complete`` says that every argument was closed and the call was ended by something,
+    ``closed`` that its own end tag stood there.
+    """
 
     call: RawCall
     dialect: str
     end: int
     complete: bool
+    closed: bool = False
 
 
 def read_tagged(text: str, start: int) -> TaggedCall | None:
@@ -153,7 +158,7 @@ class _Reader:
     def read(self) -> TaggedCall:
         position = self._head.end()
         if self._head.groupdict().get("empty"):
-            return self._done(position, True)
+            return self._done(position, True, closed=True)
         while True:
             position = self._behind_spaces(position)
             if key := self._tags.key.match(self._text, position):
@@ -166,7 +171,7 @@ class _Reader:
                 if flaw:
                     return self._broken("duplicate_key", flaw, position)
             elif end := self._tags.end.match(self._text, position):
-                return self._done(end.end(), True)
+                return self._done(end.end(), True, closed=end.end() > end.start())
             elif stray := self._tags.value_end.match(self._text, position):
                 position = stray.end()
             elif position >= len(self._text):
@@ -178,9 +183,9 @@ class _Reader:
             else:
                 return self._broken("syntax", "between two arguments stands other text", position)
 
-    def _done(self, end: int, complete: bool) -> TaggedCall:
+    def _done(self, end: int, complete: bool, closed: bool = False) -> TaggedCall:
         call = RawCall(self._name, self._values, tuple(self._repairs), untyped=True)
-        return TaggedCall(call, self._tags.dialect, end, complete)
+        return TaggedCall(call, self._tags.dialect, end, complete, closed)
 
     def _broken(self, rule: str, message: str, end: int) -> TaggedCall:
         call = RawCall(self._name, flaw=Flaw(rule, message))
@@ -195,7 +200,8 @@ class _Reader:
         repairs = (*self._repairs, *reading.repairs)
         call = RawCall(self._name, reading.value, repairs)
         complete = reading.missing_closers == 0
-        return TaggedCall(call, "functionary_v31", end.end() if end else reading.end, complete)
+        stop = end.end() if end else reading.end
+        return TaggedCall(call, "functionary_v31", stop, complete, bool(end))
 
     # --- one value ----------------------------------------------------------------------
 
