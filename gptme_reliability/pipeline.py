@@ -218,18 +218,20 @@ def _speaks_of_tools(raw: RawCall, tools: Sequence[ToolDefinition]) -> bool:
 
 def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw | None]:
     """For each call of a span, what its place and the conversation say against it."""
-    flaw = _span_flaw(span, text, cut)
+    flaw = _span_flaw(span)
     if flaw is not None:
         return [flaw] * len(span.calls)
     echo = Flaw("echo", "the call only repeats what was quoted in the conversation")
-    return [echo if repeated else None for repeated in guard.repeated(span, text)]
-
-
-def _span_flaw(span: Span, text: str, cut: bool) -> Flaw | None:
-    """What speaks against every call of a span, however well it reads."""
+    flaws = [echo if repeated else None for repeated in guard.repeated(span, text)]
     at_end = after_leaked_tokens(text, span.end) >= len(text)
     if cut and at_end and not (span.marked and span.closed):
-        return Flaw("cut_off", "the output was cut off at this call")
+        # The cut struck the last call; those before it were whole.
+        flaws[-1] = Flaw("cut_off", "the output was cut off at this call")
+    return flaws
+
+
+def _span_flaw(span: Span) -> Flaw | None:
+    """What speaks against every call of a span, however well it reads."""
     if span.thinking and not span.marked:
         return Flaw("unfinished_reasoning", "the call stands in reasoning that was never closed")
     # One template among several calls makes templates of them all.

@@ -49,6 +49,8 @@ _FAILED_HEAD: Final = 16
 """What looking for a head where none stands costs, in characters."""
 _OBSERVATION: Final = re.compile(r"\n\s{0,8}Observation:", re.IGNORECASE)
 _FINAL_ANSWER: Final = re.compile(r"^\s{0,8}Final Answer:", re.IGNORECASE | re.MULTILINE)
+_AFTER_REASONING: Final = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_REACT_BEGUN: Final = re.compile(r"(?:Question|Thought|Plan|Action|Observation):", re.IGNORECASE)
 _FAR: Final = 4_000
 _ITEM: Final = re.compile(r"[\s,]{0,256}(?=\{)")
 _BRACKET: Final = re.compile(r"\s{0,16}\]")
@@ -211,7 +213,7 @@ class _Block:
                 return self._named(match, head.dialect)
         if bare := BARE.match(text, position):
             return Found([RawCall(bare["name"], {})], bare.end(), "mistral")
-        if tagged := read_tagged(text, position):
+        if tagged := read_tagged(text, position, self._dialect):
             whole = (tagged.complete, tagged.closed)
             return Found([tagged.call], tagged.end, tagged.dialect, *whole)
         if gemma := read_gemma(text, position):
@@ -263,8 +265,10 @@ class _Block:
 
     def _react(self, position: int) -> Found | None:
         """``Action: name`` and ``Action Input:`` with JSON, or with the only argument as text."""
-        if _FINAL_ANSWER.search(self._text, max(0, position - _FAR), position):
-            return None  # the agent is done: what follows is its answer
+        before = self._text[max(0, position - _FAR) : position]
+        said = _AFTER_REASONING.split(before)[-1].strip()
+        if (said and not _REACT_BEGUN.match(said)) or _FINAL_ANSWER.search(before):
+            return None  # quoted in a text, or in the agent's last answer
         if action := REACT.match(self._text, position):
             begin = action.end()
             if self._text.startswith("{", begin):

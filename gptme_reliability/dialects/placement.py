@@ -56,6 +56,11 @@ _MESSAGE_HEAD: Final = re.compile(
 _LABEL: Final = re.compile(r"[\s`)\]}#*]{0,64}(?:\w{1,20} ?){1,3}:\W{0,16}")
 _INDENTED: Final = re.compile(r"(?: {4,}|\s*\t\s*)\Z")
 _REASONING_TAGS: Final = tuple(dict.fromkeys(tag for pair in REASONING for tag in pair))
+_CLOSING_OF: Final = {opening.lower(): closing for opening, closing in REASONING}
+_REASONING_OPENS: Final = re.compile(
+    "|".join(re.escape(opening) for opening, _ in REASONING), re.IGNORECASE
+)
+_MOST_REASONINGS: Final = 16
 _SPECIAL: Final = re.compile(
     r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]", re.IGNORECASE
 )
@@ -193,7 +198,10 @@ def _fence_ranges(text: str) -> list[tuple[int, int]]:
     """Start and end of every fenced block; one that never closes reaches to the end."""
     ranges: list[tuple[int, int]] = []
     opening: tuple[int, str] | None = None
+    reasoned = _closed_reasoning(text)
     for match in _FENCE.finditer(text):
+        if any(start < match.start() < end for start, end in reasoned):
+            continue
         if opening is None:
             opening = (match.start(), match[1])
         elif match[1].startswith(opening[1]) and not match[2].strip():
@@ -202,6 +210,21 @@ def _fence_ranges(text: str) -> list[tuple[int, int]]:
     if opening is not None:
         ranges.append((opening[0], len(text)))
     return ranges
+
+
+def _closed_reasoning(text: str) -> list[tuple[int, int]]:
+    """The stretches of closed reasoning: a fence that opens there does not reach further."""
+    found: list[tuple[int, int]] = []
+    while len(found) < _MOST_REASONINGS:
+        opening = _REASONING_OPENS.search(text, found[-1][1] if found else 0)
+        if opening is None:
+            break
+        closing = _CLOSING_OF[opening[0].lower()]
+        end = text.find(closing, opening.end())
+        if end < 0:
+            break
+        found.append((opening.start(), end + len(closing)))
+    return found
 
 
 # --- where it stands ----------------------------------------------------------------------

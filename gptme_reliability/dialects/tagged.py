@@ -8,7 +8,7 @@ a value stays part of it.  Sources: the chat templates and tool parsers of the n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from gptme_reliability.dialects.markers import CLOSING, FILLING
@@ -132,9 +132,16 @@ class TaggedCall:
     closed: bool = False
 
 
-def read_tagged(text: str, start: int) -> TaggedCall | None:
-    """Read the tagged call at ``start``; None when no family's head stands there."""
-    for tags in FAMILIES:
+# Seed-OSS shares Qwen3-Coder's tags, but its template does not pad the values.
+_SEED_OSS: Final = replace(FAMILIES[0], dialect="seed_oss", padding="none")
+
+
+def read_tagged(text: str, start: int, section: str = "") -> TaggedCall | None:
+    """Read the tagged call at ``start``; None when no family's head stands there.
+
+    ``section`` is the dialect whose marker was opened before.
+    """
+    for tags in (_SEED_OSS,) if section == _SEED_OSS.dialect else FAMILIES:
         head = tags.head.match(text, start)
         if head is not None:
             return _Reader(text, tags, head).read()
@@ -217,7 +224,7 @@ class _Reader:
             elif "\n" not in self._text[begin : match.start()].strip("\r\n"):
                 # The next tag stands where the closing one belongs.
                 self._repairs.append(Repair("missing_tag", "$", None, "closing tag", "inferred"))
-                return self._text[begin : match.start()], match.start()
+                return self._text[begin : match.start()].removesuffix("\n"), match.start()
             position = max(match.end(), position + 1)
         return None
 
