@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from gptme_reliability.dialects import cues
 from gptme_reliability.dialects.gemma_literals import read_gemma
 from gptme_reliability.dialects.heads import (
     BARE,
@@ -28,7 +29,7 @@ from gptme_reliability.dialects.markers import BY_TOKEN, CLOSING, FILLING, norma
 from gptme_reliability.dialects.minimax_m3 import PREFIX, read_m3
 from gptme_reliability.dialects.python_call import read_call, read_call_list
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
-from gptme_reliability.dialects.tagged import read_tagged
+from gptme_reliability.dialects.tagged import read_older, read_tagged
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 from gptme_reliability.types import Repair
 
@@ -43,14 +44,17 @@ _MENTIONS_NAME: Final = re.compile(
 _ZERO_ARGUMENTS: Final = re.compile(r"[A-Za-z_][\w.\-]{0,120}")
 _LONGEST_CUT_HEAD: Final = 240
 _CUT_HEAD: Final = re.compile(
-    r"(?:<function ?= ?|name ?= ?\"|to=(?:functions\.)?|\[Calling tool: ?)[\w.\-]{0,120}\Z"
+    r"(?:<function ?= ?|name ?= ?\"|\[Calling tool: ?)[\w.\-]{0,120}\Z"
+    r"|to=[\w.\-]{1,120}(?:(?!message)[^{}\n]){0,80}\Z"
 )
 _FAILED_HEAD: Final = 16
 """What looking for a head where none stands costs, in characters."""
 _OBSERVATION: Final = re.compile(r"\n\s{0,8}Observation:", re.IGNORECASE)
 _FINAL_ANSWER: Final = re.compile(r"^\s{0,8}Final Answer:", re.IGNORECASE | re.MULTILINE)
 _AFTER_REASONING: Final = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_REACT_BEGUN: Final = re.compile(r"(?:Question|Thought|Plan|Action|Observation):", re.IGNORECASE)
+_REACT_BEGUN: Final = re.compile(
+    r"^(?:Question|Thought|Plan|Action|Observation):", re.IGNORECASE | re.MULTILINE
+)
 _FAR: Final = 4_000
 _ITEM: Final = re.compile(r"[\s,]{0,256}(?=\{)")
 _BRACKET: Final = re.compile(r"\s{0,16}\]")
@@ -105,6 +109,8 @@ class _Block:
             end, self._opened_at = found.end, -1
             self._closed = found.closed and not self._dialect
             if any(call.flaw is not None for call in found.calls):
+                if position == start and self._mentioned(start, found):
+                    return None
                 end = self._behind_broken(position, found.end)
             position = self._skip(end)
             # A marker behind the calls begins another block, if it begins anything.
@@ -187,6 +193,12 @@ class _Block:
         flaw = Flaw("envelope", "the call is no JSON object with a 'name' and 'arguments'")
         return Span(start, stop, self._dialect, (RawCall(None, flaw=flaw),), True, bool(closing))
 
+    def _mentioned(self, start: int, found: Found) -> bool:
+        """Whether a head amid a line is only named there: no call begins behind it."""
+        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
+        flaw = found.calls[0].flaw
+        return bool(line.strip()) and flaw is not None and flaw.rule == "syntax"
+
     def _cut_head(self, start: int) -> Span | None:
         """A head without its call: a mention, or the name was cut off at the end of the text."""
         self._budget.spend(_FAILED_HEAD)
@@ -216,6 +228,8 @@ class _Block:
         if tagged := read_tagged(text, position, self._dialect):
             whole = (tagged.complete, tagged.closed)
             return Found([tagged.call], tagged.end, tagged.dialect, *whole)
+        if older := read_older(text, position):
+            return Found([older.call], older.end, older.dialect, older.complete, older.closed)
         if gemma := read_gemma(text, position):
             call, end, complete = gemma
             return Found([call], end, "gemma4", complete)
@@ -267,7 +281,8 @@ class _Block:
         """``Action: name`` and ``Action Input:`` with JSON, or with the only argument as text."""
         before = self._text[max(0, position - _FAR) : position]
         said = _AFTER_REASONING.split(before)[-1].strip()
-        if (said and not _REACT_BEGUN.match(said)) or _FINAL_ANSWER.search(before):
+        lead = _REACT_BEGUN.split(said)[0].strip()
+        if cues.STRONG.search(lead) or cues.QUOTED.search(lead) or _FINAL_ANSWER.search(before):
             return None  # quoted in a text, or in the agent's last answer
         if action := REACT.match(self._text, position):
             begin = action.end()

@@ -34,6 +34,9 @@ _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
 _DEEPEST: Final = 3
 _SPACES: Final = re.compile(r"\s{0,256}")
 _QUOTED_NAME: Final = re.compile(r"([\"'`])\s{0,8}([A-Za-z_][\w.\-]{0,120})\s{0,8}\1\s{0,16}")
+_FLAT_PAIR: Final = re.compile(
+    r"[\[(]\s{0,64}([\"'`]?)([A-Za-z_][\w.\-]{0,120})\1\s{0,8},\s{0,64}(?=[A-Za-z_]\w{0,120}\s{0,8}=(?!=))"
+)
 _QUOTED_CALL: Final = re.compile(r"([\"'`])\s{0,8}([A-Za-z_][\w.\-]{0,120})\s{0,8}\(")
 _COMMA: Final = re.compile(r",\s{0,64}(?=[A-Za-z_][\w.\-]{0,120}\s{0,8}\()")
 # Where the arguments stand behind a quoted name; a colon needs the braces of an object.
@@ -67,6 +70,10 @@ def read_mixed_list(
     Returns the calls, the index behind them, and whether the closing bracket was there.
     """
     closing = _CLOSING[text[start]]
+    head = _FLAT_PAIR.match(text, start)
+    if head is not None and head[2] in names:
+        call, position = read_keywords(text, head.end(), head[2], closing)
+        return [_noted(call, "name_and_arguments", head[2], "")], position, call.flaw is None
     calls: list[RawCall] = []
     position = start + 1
     while len(calls) < MOST_CALLS:
@@ -177,11 +184,15 @@ def _noted(
 
 
 def _pair(text: str, position: int, names: Names) -> _Item | None:
-    """``("f", {…})`` or ``["f", key=value]``."""
+    """``["f", {…}]`` or ``["f", key=value]``; a tuple is data more often than a call."""
     name = _QUOTED_NAME.match(text, _behind(_SPACES, text, position + 1))
     if name is None or name[2] not in names:
         return None
-    return _named_arguments(text, name.end(), name[2], _CLOSING[text[position]])
+    found = _named_arguments(text, name.end(), name[2], _CLOSING[text[position]])
+    if found is None or text[position] == "[":
+        return found
+    flaw = Flaw("envelope", "the call is a tuple of a name and its arguments")
+    return [RawCall(name[2], flaw=flaw)], found[1]
 
 
 def _named_arguments(text: str, position: int, name: str, closing: str) -> _Item | None:

@@ -30,7 +30,7 @@ _OPENING_CHARS: Final = re.compile(r"[{\[<@(`~]|Action Input:", re.IGNORECASE)
 _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in REASONING}
 _ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
-_TICKS: Final = re.compile(r"[ \t]{0,3}(`{1,3})")
+_TICKS: Final = re.compile(r"[ \t]{0,3}(`{1,3}|[\"'])")
 _COMMA: Final = re.compile(r"\s{0,16},\s{0,64}")
 _BETWEEN: Final = re.compile(r"[\s,;]{0,64}")
 _HOST_CALL: Final = re.compile(r"@([\w.\-]{1,80})(?:\(([^\s()]{0,80})\))?:?\s{0,64}")
@@ -290,7 +290,7 @@ class _Scanner:
         return self._bare(match) if opens_call(match, self._names) else None
 
     def _ticked(self, start: int) -> Span | None:
-        """Calls between backticks that hold nothing else, on lines of their own."""
+        """Calls between backticks or quotes that hold nothing else, on lines of their own."""
         ticks = _TICKS.match(self._text, start)
         if ticks is None:
             return None

@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any, Final
 
+from gptme_reliability.dialects.markers import CLOSING
 from gptme_reliability.dialects.shapes import Flaw, RawCall
 from gptme_reliability.repair.scalars import LITERALS, is_number, read_scalar
 from gptme_reliability.repair.syntax import Fault, read_value
@@ -21,8 +22,11 @@ _QUOTES: Final = ('<|"|>', "<escape>")
 _KEY: Final = re.compile(
     r"\s*(?:<\|\"\|>|<escape>|[\"'])?([\w.\-$]{1,160})(?:<\|\"\|>|<escape>|[\"'])?\s*[:=]\s*"
 )
+_BRACE: Final = re.compile(r"\s{0,16}\{")
+_BRACKET: Final = re.compile(r"\s{0,16}\)")
 _SPACE: Final = re.compile(r"\s*")
 _BARE: Final = re.compile(r"[^,{}\[\]()<>\"'\n]{1,400}")
+_SINGLE_QUOTED: Final = re.compile(r"'([^'\"\\\n]{0,100000})'(?=\s{0,16}[,}\])])")
 _PLAIN_STRING: Final = re.compile(
     r"(\"(?:[^\"\\\x00-\x1f]|\\[\"\\/bfnrt]){0,100000}\")(?=\s{0,16}[,}\])])"
 )
@@ -42,7 +46,7 @@ def read_gemma(text: str, start: int) -> tuple[RawCall, int, bool] | None:
         return None
     reader = _Reader(text)
     try:
-        arguments, end, closed = reader.members(head.end(), ")" if head["open"] == "(" else "}", 1)
+        arguments, end, closed = reader.arguments(head.end(), head["open"])
     except _Broken as broken:
         flaw = Flaw(broken.rule, broken.message)
         return RawCall(head["name"], flaw=flaw), broken.position, False
@@ -54,6 +58,15 @@ class _Reader:
         self._text = text
         self.repairs: list[Repair] = []
 
+    def arguments(self, position: int, opening: str) -> tuple[dict[str, Any], int, bool]:
+        """All arguments: in braces, in round brackets, or in both."""
+        both = _BRACE.match(self._text, position) if opening == "(" else None
+        if both is None:
+            return self.members(position, ")" if opening == "(" else "}", 1)
+        found, end, closed = self.members(both.end(), "}", 1)
+        bracket = _BRACKET.match(self._text, end)
+        return found, bracket.end() if bracket else end, closed
+
     def members(self, position: int, closing: str, depth: int) -> tuple[dict[str, Any], int, bool]:
         """The members of an object up to its closing bracket."""
         found: dict[str, Any] = {}
@@ -63,6 +76,9 @@ class _Reader:
                 return found, position + 1, True
             if position >= len(self._text):
                 return found, position, False
+            if CLOSING.match(self._text, position):
+                self.repairs.append(Repair("missing_bracket", "$", None, closing, "lossless"))
+                return found, position, True
             key = _KEY.match(self._text, position)
             if key is None:
                 raise _Broken("syntax", "a name and a colon are expected", position)
@@ -107,6 +123,10 @@ class _Reader:
         return self._text[begin:end], end + len(quote)
 
     def _json_string(self, position: int) -> tuple[Any, int]:
+        single = _SINGLE_QUOTED.match(self._text, position)
+        if single:
+            self.repairs.append(Repair("single_quotes", "$", "'", '"', "lossless"))
+            return single[1], single.end(1) + 1
         plain = _PLAIN_STRING.match(self._text, position)
         if plain:
             return json.loads(plain[1]), plain.end(1)
@@ -141,6 +161,8 @@ class _Reader:
         match = _SPACE.match(self._text, position)
         after = match.end() if match else position
         if self._text[after : after + 1] in (",", "}", "]", ")", ";", ""):
+            return
+        if CLOSING.match(self._text, after):
             return
         if _KEY.match(self._text, after):
             self.repairs.append(Repair("missing_comma", "$", None, ",", "lossless"))

@@ -42,7 +42,7 @@ INSIDE: Final = (
         "kimi_k2",
         rf"(?:functions?[._:])?{_NAME}(?::(?P<id>\d{{1,6}}))?\s{{0,16}}{_ARGUMENT_BEGIN}\s{{0,16}}",
     ),
-    _head("deepseek_v3", rf"function{_SEPARATOR}{_NAME}\s{{0,16}}{_FENCE}(?=\{{)"),
+    _head("deepseek_v3", rf"function{_SEPARATOR}{_NAME}(?:{_SEPARATOR})?\s{{0,16}}{_FENCE}(?=\{{)"),
     _head("deepseek_v31", rf"{_NAME}{_SEPARATOR}\s{{0,16}}{_FENCE}(?=\{{)"),
     _head(
         "solar_open",
@@ -87,7 +87,7 @@ LINE: Final = (
 # What stands before the JSON of a whole call and names nothing itself.
 SKIPPED: Final = re.compile(
     rf"(?:{_token('message_sep')}\s{{0,16}})?function call{_token('role_sep')}\s{{0,16}}(?=\{{)"
-    rf"|functools\s{{0,4}}(?=\[)|\[Calling tool:\s{{0,16}}(?=[A-Za-z_])"
+    rf"|functools\s{{0,4}}(?=\[\s{{0,16}}\{{)|\[Calling tool:\s{{0,16}}(?=[A-Za-z_])"
     r"|<user>\s{0,16}(?=[A-Za-z_][\w.\-]{0,120}\s{0,16}<arg_key>)"
     rf"|{_token('message_model')}[\w.\-]{{0,80}}(?={_token('content_invoke_tool_json')})",
     re.IGNORECASE,

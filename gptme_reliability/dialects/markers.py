@@ -39,6 +39,8 @@ def _heads(dialect: str, *tokens: str) -> list[Marker]:
     return [Marker(token, dialect, "head") for token in tokens]
 
 
+_NAMESPACE: Final = "antml:"
+
 # A token that several families share stands with the family that is known for it; the shape
 # of what follows tells the rest apart.
 MARKERS: Final = (
@@ -77,7 +79,8 @@ MARKERS: Final = (
     *_rows("qwen_agent_fn", "", "✿RESULT✿: ✿RESULT✿"),
     *_heads("qwen3_coder", "<function="),
     *_heads("minicpm5", "<function name=", "<functionname="),
-    *_heads("anthropic_xml", "<invoke name=", "<invoke name="),
+    *_heads("anthropic_xml", "<invoke name=", f"<{_NAMESPACE}invoke name=", "<invoke><tool_name>"),
+    *_rows("anthropic_xml", f"<{_NAMESPACE}function_calls>", f"</{_NAMESPACE}function_calls>"),
     *_heads("minimax_m2", "<minimax:invoke name="),
     *_heads("muse_glimmer", "<atem:invoke name="),
     *_heads("step3", "<steptml:invoke name="),

@@ -56,6 +56,9 @@ def read_m3(text: str, start: int) -> tuple[RawCall, int, bool] | None:
                 return RawCall(name, flaw=flaw), position, True
             return RawCall(name, dict(element.children), untyped=True), position, True
         open_tags[-1].children.append((element.tag, _content(element, text, match.start())))
+    if len(open_tags) == 1 and not text[position:].strip():
+        # Every value was closed: only the end of the call is missing.
+        return RawCall(name, dict(open_tags[0].children), untyped=True), len(text), False
     flaw = Flaw("cut_off", "the call ends before its last tag")
     return RawCall(name, flaw=flaw), len(text), False
 

@@ -33,6 +33,7 @@ _KEYWORD: Final = r"[A-Za-z_]\w{0,40}\s{0,4}"
 _LIST_OF_QUOTED: Final = (
     rf"{_TO_QUOTED}{_NAME}\s{{0,4}}"
     rf"(?:\(|[\"'`]\s{{0,4}}(?:\(|[,:]\s{{0,16}}(?:\{{|{_KEYWORD}=)))"
+    rf"|\[\s{{0,32}}{_NAME}\s{{0,4}},\s{{0,16}}{_KEYWORD}="
 )
 # A host that drops reasoning before it parses sees a line begin behind the closing tag, and
 # one that knows old line ends sees one behind a carriage return.
@@ -70,7 +71,7 @@ def _openers() -> re.Pattern[str]:
         rf"(?P<objects>{_LIST_OF_OBJECTS})",
         rf"(?P<calls>{_LIST_OF_CALLS})",
         rf"^(?P<host>@(?:{host})(?=\{{))",
-        rf"{_LINE_START}(?P<ticked>[ \t]{{0,3}}`{{1,3}}(?={ticked}))",
+        rf"{_LINE_START}(?P<ticked>[ \t]{{0,3}}(?:`{{1,3}}|[\"'])(?={ticked}))",
         rf"{_LINE_START}(?P<fence>[ \t]{{0,3}}(?:`{{3,}}|~{{3,}}))",
         rf"{_LINE_START}(?P<line>{_LINE_HEAD})",
         rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?P<callee>{_NAME})[ \t]?\()",
@@ -142,6 +143,7 @@ _OPEN_BRACKET: Final = re.compile(
     rf"|\[{_SPACE}(?:\[\s{{0,16}}){{0,2}}(?:{_NAME})?{_SPACE}"
     rf"|\[\s{{0,32}}(?:[\[({{]\s{{0,16}}){{0,2}}"
     rf"|{_TO_QUOTED}(?:{_NAME})?\s{{0,4}}(?:[\"'`]\s{{0,4}})?(?:[,:]\s{{0,16}}(?:{_KEYWORD})?)?"
+    rf"|\[\s{{0,32}}{_NAME}\s{{0,4}},\s{{0,16}}(?:{_KEYWORD})?"
     r")\Z"
 )
 
@@ -172,7 +174,7 @@ def _partial_line(tail: str, names: Iterable[str], first: int) -> int | None:
         return None
     if not word.strip("`~") or word.startswith("@") or _FIRST_WORD.match(word):
         return start
-    ticks = len(word) - len(word.lstrip("`"))
+    ticks = 1 if word[:1] in ("'", '"') else len(word) - len(word.lstrip("`"))
     if 0 < ticks <= 3 and _PARTIAL_TICKED.match(word, ticks):
         return start
     word = word[ticks:]

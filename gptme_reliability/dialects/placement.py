@@ -60,9 +60,11 @@ _CLOSING_OF: Final = {opening.lower(): closing for opening, closing in REASONING
 _REASONING_OPENS: Final = re.compile(
     "|".join(re.escape(opening) for opening, _ in REASONING), re.IGNORECASE
 )
+_SPEECH_OPENS: Final = re.compile(r"<(?:answer|response|final|final_answer|assistant)>\s{0,16}\Z")
 _MOST_REASONINGS: Final = 16
 _SPECIAL: Final = re.compile(
-    r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]", re.IGNORECASE
+    r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|✿|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]",
+    re.IGNORECASE,
 )
 _OPEN_QUOTES: Final = frozenset("`\"'“‘«(=")
 # Tags that models put around what they say to the user: a call inside them is still a call.
@@ -95,7 +97,7 @@ def place(text: str, spans: Sequence[Span]) -> list[Placement]:
         continues = accepted_end is None or _continues(
             text, accepted_end, cluster.start, members[0].marked
         )
-        if placement == "call" and not continues:
+        if placement in ("call", "unclear") and not continues:
             placement = "late"
         placements += [placement] * len(members)
         floor = cluster.end
@@ -136,10 +138,12 @@ def _judge(
     # Reasoning that was never closed announces nothing; a marked call ends it.
     before = "" if span.thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     lead = _lead(before, span.marked)
+    if lead == "unannounced" and span.dialect in ("react", "command_r"):
+        lead = "announced"  # by the thought that its protocol wants before it
     following = text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip()
     fenced = text.startswith(("```", "~~~"), cluster.start)
     opens = opens and _may_open(span, text[members[-1].end : members[-1].end + _NEAR], fenced)
-    if text.startswith("`", cluster.start) and not fenced and not opens:
+    if text[cluster.start : cluster.start + 1] in "`\"'" and not fenced and not opens:
         return "text"
     stated = opens or (lead == "announced" and span.dialect in ("pythonic", "json"))
     behind = _behind_opening(following) if stated else _behind(following)
@@ -289,7 +293,11 @@ def _after_reasoning(before: str) -> str:
 
 def _behind_head(before: str) -> str:
     """The words before the calls, without reasoning and the tokens that open a message."""
-    return _MESSAGE_HEAD.sub("", _after_reasoning(before), count=1).strip()
+    said = _after_reasoning(before)
+    if said != before:
+        # Hunyuan opens its answer with a tag, behind its reasoning.
+        said = _SPEECH_OPENS.sub("", said)
+    return _MESSAGE_HEAD.sub("", said, count=1).strip()
 
 
 def _lead(before: str, marked: bool = False) -> _Lead:

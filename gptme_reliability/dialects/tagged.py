@@ -79,9 +79,10 @@ FAMILIES: Final = (
     _tags(
         "minicpm5",
         r"<function ?name ?= ?[\"'](?P<name>[^\"'\n<>]{1,160})[\"'] ?(?P<empty>/)?>",
-        r"<param ?name ?= ?[\"'](?P<key>[^\"'\n<>]{1,160})[\"'] ?>(?P<kind>)",
-        r"</param>",
+        r"<param(?:eter)? ?name ?= ?[\"'](?P<key>[^\"'\n<>]{1,160})[\"'] ?>(?P<kind>)",
+        r"</param(?:eter)?>",
         r"</function>",
+        "both",
     ),
     # GLM-4.5 to 5, Hunyuan 3, Laguna, LongCat: the name stands bare behind the marker.
     _tags(
@@ -146,6 +147,36 @@ def read_tagged(text: str, start: int, section: str = "") -> TaggedCall | None:
         if head is not None:
             return _Reader(text, tags, head).read()
     return None
+
+
+_OLDER_HEAD: Final = re.compile(
+    rf"<{_PREFIX}invoke>\s{{0,64}}<tool_name>\s{{0,16}}(?P<name>[\w.\-]{{1,160}})\s{{0,16}}</tool_name>"
+    r"\s{0,64}(?:<parameters>\s{0,64})?",
+    re.IGNORECASE,
+)
+_OLDER_VALUE: Final = re.compile(r"<(?P<key>[A-Za-z_][\w.\-]{0,120})>(?P<value>[^<]*)</(?P=key)>\s{0,64}")
+_OLDER_END: Final = re.compile(rf"(?:</parameters>\s{{0,64}})?</{_PREFIX}invoke>", re.IGNORECASE)
+
+
+def read_older(text: str, start: int) -> TaggedCall | None:
+    """Read a call of Anthropic's first text form: every argument is a tag of its own name."""
+    head = _OLDER_HEAD.match(text, start)
+    if head is None:
+        return None
+    values: dict[str, Any] = {}
+    position = head.end()
+    while value := _OLDER_VALUE.match(text, position):
+        if value["key"] in values:
+            break
+        values[value["key"]] = Untyped(value["value"])
+        position = value.end()
+    end = _OLDER_END.match(text, position)
+    if end is None:
+        rule = "cut_off" if position >= len(text) else "syntax"
+        call = RawCall(head["name"], flaw=Flaw(rule, "the arguments are not closed as they should"))
+        return TaggedCall(call, "anthropic_xml", position, False)
+    call = RawCall(head["name"], values, untyped=True)
+    return TaggedCall(call, "anthropic_xml", end.end(), True, closed=True)
 
 
 class _Reader:
