@@ -20,7 +20,7 @@ from gptme_reliability.dialects.python_call import (
     read_keywords,
 )
 from gptme_reliability.dialects.shapes import Flaw, RawCall
-from gptme_reliability.dialects.table import ENVELOPE_KEYS, NAME_KEYS
+from gptme_reliability.dialects.table import ARGUMENT_KEYS, LIST_KEYS, NAME_KEYS
 from gptme_reliability.distance import fold
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 from gptme_reliability.types import Repair
@@ -30,6 +30,7 @@ _Item: TypeAlias = tuple[list[RawCall], int]
 FLAT_ARGUMENTS: Final = "flat_arguments"
 """The rule of a repair that says: the arguments stood beside the name."""
 
+_HOLDERS: Final = ARGUMENT_KEYS | LIST_KEYS
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
 _DEEPEST: Final = 3
 _SPACES: Final = re.compile(r"\s{0,256}")
@@ -253,7 +254,7 @@ def _flat_call(
     """``{"name": "f", "key": value}``; whether the keys are parameters is seen later."""
     named = [key for key in value if key in NAME_KEYS and value[key] in names]
     rest = {key: member for key, member in value.items() if key not in named}
-    if len(named) != 1 or not rest or not ENVELOPE_KEYS.isdisjoint(rest):
+    if len(named) != 1 or not rest or not _HOLDERS.isdisjoint(rest):
         return None
     note = Repair(FLAT_ARGUMENTS, "$", named[0], "", "inferred")
     return [RawCall(value[named[0]], rest, (*repairs, note))]

@@ -105,7 +105,7 @@ INTENT: Final = re.compile(
     r"\A\W*(?:(?:ok(?:ay)?|sure|alright|right|now|step \d+)\W+)?"
     r"(?!some|any|every|no|dur|str|warn|accord|regard|mean)\w+ing\b|"
     r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|right)\W*\Z|"
-    r"(?:\A|\n)\W*(?:action|(?:tools?|functions?)[ _]calls?(?: sections?)?|thought|calling|"
+    r"(?:\A|\n)\W*(?:action|(?:corrected )?(?:tools?|functions?)[ _]call(?:s|ing)?(?: sections?| response)?|thought|calling|"
     r"to \w+ (?:this|that|it|your))\b",
     re.IGNORECASE,
 )

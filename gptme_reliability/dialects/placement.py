@@ -32,7 +32,9 @@ _NEAR: Final = 240
 _FAR: Final = 600
 _ENCLOSING: Final = 2_000
 
-_FENCE: Final = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+_FENCE: Final = re.compile(
+    r"^(?:<\|[\w ]{1,40}\|>)?[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE
+)
 _LISTED: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|\(?[a-zA-Z][.)]|>|\||#{1,6})\s")
 _SENTENCE_END: Final = re.compile(r"(?:[.!?:;…。！？：]|\*\*)\s*\Z")
 _TRAILING: Final = re.compile(r"\A\s*[.,;:!)}\]\"'»”’`]*\s*")
@@ -184,18 +186,13 @@ def _judge_special(
     if line.count("`") % 2 or line.rstrip()[-1:] in _OPEN_QUOTES or _LISTED.match(line.lstrip()):
         return "text"
     before = "" if thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
-    before = _after_reasoning(before).strip()
-    paragraph = before.rpartition("\n\n")[2][-_NEAR:]
-    announced = _lead(before, marked=True) in ("nothing", "announced")
-    if not announced and (cues.STRONG.search(before) or cues.QUOTED.search(paragraph)):
+    lead = _lead(before, marked=True)
+    behind = _behind_opening(text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip())
+    if "quoted" in (lead, behind):
         return "text"
-    behind = text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip()
-    if cues.QUOTED_BEHIND.search(behind):
-        return "text"
-    # The one token among them that people do type.
-    typed = text.startswith("[", cluster.start)
-    labelled = typed and before.endswith(":") and not announced
-    return "unclear" if labelled or cues.TAKEN_BACK.search(behind) else "call"
+    if lead == "unannounced":
+        return "unclear" if behind != "nothing" or before.rstrip().endswith(":") else "call"
+    return "unclear" if behind == "doubtful" else "call"
 
 
 def _fence_ranges(text: str) -> list[tuple[int, int]]:
@@ -247,7 +244,7 @@ def _stands_free(text: str, members: Sequence[Span], indented: bool = False) -> 
     lead = _behind_head(before)
     if before.count("`") % 2 or _LISTED.match(before.lstrip()) or (_INDENTED.match(before) and not indented):
         return False
-    if lead and (span.dialect == "gptme" or not lead[0].isalpha() or lead[-1] in "\"'“‘«(="):
+    if lead and (span.dialect == "gptme" or not lead.lstrip("*")[:1].isalpha() or lead[-1] in "\"'“‘«(="):
         return False
     if after.lstrip()[:1] in ("?", "`") or (lead and after.lstrip()[:1] in ('"', "'", "”", ")")):
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 NAME_KEYS: Final = frozenset(
-    {"name", "tool", "tool_name", "function", "action", "function_name", "toolname"}
+    {"name", "tool", "tool_name", "function", "action", "function_name", "toolname", "func"}
 )
 ARGUMENT_KEYS: Final = frozenset(
     {
