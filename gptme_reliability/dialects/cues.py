@@ -73,14 +73,14 @@ QUOTED_BEHIND: Final = re.compile(
 # Behind calls that open the answer: only what turns them into an example, takes them back,
 # asks about them, or tells the reader to run them.
 OPENED_BEHIND: Final = re.compile(
-    r"\b(?:examples?|samples?|illustrat\w*|demonstrat\w*|hypothetical\w*|placeholders?|template|"
-    r"syntax|schema|corrected|(?:this|that|it|i|we|you|which) (?:would|could|might|may)|"
+    r"\b(?:examples?|samples?(?! of)|illustrat\w*|demonstrat\w*|hypothetical\w*|placeholders?|template|"
+    r"syntax|schema|corrected|(?:this|that|it|i|we|you|which) (?:would|could|might|may)(?! be (?:used|invoked))|"
     r"if (?:you|i|needed|approved|allowed|it)|unless|until|instead|replace|yourself|repl|"
     r"(?:is|as|shows?) (?:the|this|that|what|how) \w{0,12} ?(?:format|form|way|call)\b|"
     r"looks? like|is (?:how|what)|save (?:this|it)|run (?:this|that|it) in|"
     r"n't|not (?:run|running|execute\w*|call\w*|sen[dt]\w*|going to|actually)|never|cannot|"
     r"cancel\w*|wait\w*|hold off|confirm\w*|approv\w*|permission|go-ahead|review|"
-    r"your ok(?:ay)?|let me know|you (?:can|should|need|must|have to|asked|want)|"
+    r"your ok(?:ay)?|let me know|you (?:can(?! use the function)|should|need|must|have to|asked|want)|"
     r"shall i|may i|should i|do you want|the word|to proceed|"
     r"was (?:called|run|executed|sent)|evaluates?|between two|(?:is|are) not (?:provided|available|defined)|the above is|shown above|"
     r"this (?:list|array|calls)|these (?:two )?lines|helpers?|"
@@ -129,7 +129,8 @@ DOUBTFUL_BEHIND: Final = re.compile(
 # Words that say nothing about the call behind them.
 GREETING: Final = re.compile(
     r"(?:(?:final )?answer|content|response)\W{0,3}|"
-    r"(?:hello|hi|hey|thanks?|thank you|great|good|perfect|fine)\b[\w ]{0,20}[!.,]?",
+    r"(?:hello|hi|hey|thanks?|thank you|great|good|perfect|fine)\b[\w ,]{0,20}[!.,]?"
+    r"(?:\s(?:how|what)[\w' ]{1,20}\?)?",
     re.IGNORECASE,
 )
 # Words behind a call that take it back or ask for leave, wherever it stands.

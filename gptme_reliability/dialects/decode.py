@@ -31,7 +31,7 @@ _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in R
 _ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
 _TICKS: Final = re.compile(r"[ \t]{0,3}(`{1,3}|[\"'])")
-_COMMA: Final = re.compile(r"\s{0,16},\s{0,64}")
+_COMMA: Final = re.compile(r"\s{0,16},[ \t]{0,8}\\?\s{0,64}")
 _BETWEEN: Final = re.compile(r"[\s,;]{0,64}")
 _HOST_CALL: Final = re.compile(r"@([\w.\-]{1,80})(?:\(([^\s()]{0,80})\))?:?\s{0,64}")
 _MENTIONS_NAME: Final = re.compile(
@@ -158,14 +158,14 @@ class _Scanner:
         return calls or None
 
     def _mixed_list(self, start: int) -> Span | None:
-        """A closed list of calls that are spelled in several ways."""
+        """A list of calls that are spelled in several ways; only the text's end may cut it."""
         if not self._text.startswith("[", start):
             return None
         found = read_mixed_list(self._text, start, known_names(self._names))
-        if found is None or not found[2]:
+        if found is None or (not found[2] and self._text[found[1] :].strip()):
             self._budget.spend(len(self._text) - start)
             return None
-        return Span(start, found[1], "pythonic", tuple(found[0]), closed=True)
+        return Span(start, found[1], "pythonic", tuple(found[0]), closed=found[2])
 
     def _more_json(self, position: int) -> tuple[list[RawCall], int, bool] | None:
         """A further call right behind one: adjacent, or after a comma or semicolon."""
@@ -285,7 +285,7 @@ class _Scanner:
             line = self._text.rfind("\n", 0, position) + 1
             if not self._text[line:position].strip(" \t"):
                 match = OPENERS.match(self._text, line)
-        if match is None or match.lastgroup in ("fence", "ticked", "reasoning"):
+        if match is None or match.lastgroup in ("fence", "reasoning") or match[0][-1:] == "`":
             return None
         return self._bare(match) if opens_call(match, self._names) else None
 

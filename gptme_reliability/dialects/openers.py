@@ -47,11 +47,11 @@ _LINE_HEAD: Final = (
 
 # A line of inline code, or a fence on one line, around calls.
 _TICKED: Final = (
-    rf"(?:\[[ \t]{{0,8}}){{1,2}}[\"']?{_NAME}[ \t]?\(|"
+    rf"(?:\[[ \t]{{0,8}}){{1,2}}[\"']?{_NAME}(?:[ \t]?\(|[\"'][ \t]?,[ \t]?\{{)|"
     r"\[?\{[ \t]{0,4}[\"']?(?:name|function|tool|tool_name|action)[\"']?[ \t]?:"
 )
 _PARTIAL_TICKED: Final = re.compile(
-    rf"(?:\[[ \t]{{0,8}}){{1,2}}[\"']?(?:{_NAME})?[ \t]?\Z|"
+    rf"(?:\[[ \t]{{0,8}}){{1,2}}[\"']?(?:{_NAME})?(?:[\"'][ \t]?,?)?[ \t]?\Z|"
     r"\[?(?:\{[ \t]{0,4}[\"']?\w{0,12}[\"']?[ \t]?)?\Z"
 )
 

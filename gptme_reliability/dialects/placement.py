@@ -63,6 +63,8 @@ _REASONING_OPENS: Final = re.compile(
     "|".join(re.escape(opening) for opening, _ in REASONING), re.IGNORECASE
 )
 _SPEECH_OPENS: Final = re.compile(r"<(?:answer|response|final|final_answer|assistant)>\s{0,16}\Z")
+# A few words without any claim about what follows.
+_ASIDE: Final = re.compile(r"(?:[^\s:?]{1,20}\s?){1,4}")
 _MOST_REASONINGS: Final = 16
 _SPECIAL: Final = re.compile(
     r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|✿|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]",
@@ -140,7 +142,7 @@ def _judge(
     # Reasoning that was never closed announces nothing; a marked call ends it.
     before = "" if span.thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     lead = _lead(before, span.marked)
-    if lead == "unannounced" and span.dialect in ("react", "command_r"):
+    if lead == "unannounced" and span.dialect == "react" and "Thought:" in before:
         lead = "announced"  # by the thought that its protocol wants before it
     following = text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip()
     fenced = text.startswith(("```", "~~~"), cluster.start)
@@ -190,8 +192,11 @@ def _judge_special(
     behind = _behind_opening(text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip())
     if "quoted" in (lead, behind):
         return "text"
-    if lead == "unannounced":
-        return "unclear" if behind != "nothing" or before.rstrip().endswith(":") else "call"
+    if lead == "unannounced" and (before.rstrip().endswith(":") or behind != "nothing"):
+        following = text[cluster.end : cluster.end + _NEAR].lstrip()
+        aside = behind == "harmless" and _ASIDE.fullmatch(_behind_head(before))
+        goes_on = following[:1].islower() or _LISTED.match(following)
+        return "call" if aside and not goes_on else "unclear"
     return "unclear" if behind == "doubtful" else "call"
 
 
@@ -302,7 +307,7 @@ def _lead(before: str, marked: bool = False) -> _Lead:
     before = _behind_head(before)
     if not before:
         return "nothing"
-    if marked and cues.GREETING.fullmatch(before):
+    if marked and cues.GREETING.fullmatch(before) and not cues.QUOTED.search(before):
         return "announced"
     paragraph = before.rpartition("\n\n")[2][-_NEAR:]
     sentence = next((s for s in reversed(_SENTENCES.split(paragraph)) if s.strip(" *_:")), "")
