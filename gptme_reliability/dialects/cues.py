@@ -87,6 +87,16 @@ OPENED_BEHIND: Final = re.compile(
     r"beispiel|nicht|exemple|ejemplo|esempio|пример)\b|n't\b|例|不要",
     re.IGNORECASE,
 )
+# What tells how the calls that open the answer are made, or what they will bring.
+TOLD_BEHIND: Final = re.compile(
+    r"\A\W*(?:explanation|note|please note)\b|"
+    r"\b(?:the|these|this|each) (?:(?:given|provided|above|first|second|python) ){0,2}"
+    r"(?:functions?|function calls?|lines? of (?:python )?code|(?:python )?code|calls) (?:\W?[\w.]+\W? )?"
+    r"(?:will|is|are|has been|have been|calls?|invokes?|represents?|returns?|should be (?:invoked|called)|"
+    r"can be used|takes?|requires?|uses?)\b|"
+    r"\b(?:invok|calculat|retriev|comput)\w+\b",
+    re.IGNORECASE,
+)
 # The writer announces what it does next, in the first person or as what is going on.
 INTENT: Final = re.compile(
     r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|i have to|i must|"

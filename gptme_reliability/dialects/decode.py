@@ -89,7 +89,7 @@ class _Scanner:
                 if kind != "fence":
                     position = match.start() + 1
                 continue
-            yield replace(span, thinking=self._thinking)
+            yield replace(span, thinking=True) if self._thinking else span
             position = max(span.end, match.end())
 
     def _find(self, lowered: str, start: int) -> int:

@@ -57,7 +57,9 @@ _MESSAGE_HEAD: Final = re.compile(
 )
 _LABEL: Final = re.compile(r"[\s`)\]}#*]{0,64}(?:\w{1,20} ?){1,3}:\W{0,16}")
 _INDENTED: Final = re.compile(r"(?: {4,}|\s*\t\s*)\Z")
-_REASONING_TAGS: Final = tuple(dict.fromkeys(tag for pair in REASONING for tag in pair))
+_REASONING_TAG: Final = re.compile(
+    "|".join(re.escape(tag) for tag in dict.fromkeys(tag for pair in REASONING for tag in pair))
+)
 _CLOSING_OF: Final = {opening.lower(): closing for opening, closing in REASONING}
 _REASONING_OPENS: Final = re.compile(
     "|".join(re.escape(opening) for opening, _ in REASONING), re.IGNORECASE
@@ -202,6 +204,8 @@ def _judge_special(
 
 def _fence_ranges(text: str) -> list[tuple[int, int]]:
     """Start and end of every fenced block; one that never closes reaches to the end."""
+    if "```" not in text and "~~~" not in text:
+        return []
     ranges: list[tuple[int, int]] = []
     opening: tuple[int, str] | None = None
     reasoned = _closed_reasoning(text)
@@ -288,13 +292,16 @@ def _open_tags(before: str) -> list[str]:
 
 def _after_reasoning(before: str) -> str:
     """After closed reasoning the answer begins anew, and reasoning itself announces nothing."""
-    for tag in _REASONING_TAGS:
-        before = before.rpartition(tag)[2]
-    return before
+    end = 0
+    for tag in _REASONING_TAG.finditer(before):
+        end = tag.end()
+    return before[end:]
 
 
 def _behind_head(before: str) -> str:
     """The words before the calls, without reasoning and the tokens that open a message."""
+    if not before:
+        return before
     said = _after_reasoning(before)
     if said != before:
         # Hunyuan opens its answer with a tag, behind its reasoning.
@@ -351,8 +358,7 @@ def _behind_opening(behind: str) -> _Behind:
     said += "".join(_SENTENCES_WITH_ENDS.findall(passage.partition("\n\n")[0])[:2])
     if cues.OPENED_BEHIND.search(said) or cues.RECORDED.search(said) or said.endswith("?"):
         return "quoted"
-    foreign = sum(not char.isascii() for char in said) > len(said) // 5
-    return "doubtful" if foreign else "harmless"
+    return "harmless" if cues.TOLD_BEHIND.search(said) else _behind(said, marked=False)
 
 
 def _continues(text: str, end: int, start: int, marked: bool) -> bool:
