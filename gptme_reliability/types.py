@@ -1,16 +1,18 @@
 """The values that cross module boundaries.
 
 Everything here is frozen and compares by content; behaviour lives in functions.
-This module imports nothing of ours, so that every other module may import it.
+This module imports nothing of ours but what stands beside it at the bottom, so that every other
+module may import it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from gptme_reliability.errors import ToolDefinitionError
+from gptme_reliability.schemas import as_meant
 
 RepairKind: TypeAlias = Literal["lossless", "inferred", "lossy", "presentation"]
 """What a change does to the meaning.
@@ -43,6 +45,9 @@ class ToolDefinition:
     def from_openai(cls, tool: Mapping[str, Any]) -> ToolDefinition:
         """Read one entry of an OpenAI ``tools`` list; the bare ``function`` object is fine too.
 
+        Parameters that are no right JSON schema are read as they are meant, see ``schemas``.
+        ``annotations.readOnlyHint``, which MCP servers give, says whether the tool only reads.
+
         Raises:
             ToolDefinitionError: the entry has no usable name, or its parameters are no schema.
         """
@@ -54,51 +59,25 @@ class ToolDefinition:
         name = function.get("name")
         if not isinstance(name, str) or not name:
             raise ToolDefinitionError("a tool needs a 'name' that is a non-empty string")
-        parameters = function.get("parameters")
-        if parameters is None:
-            parameters = {"type": "object", "properties": {}}
+        parameters, _ = as_meant(function.get("parameters"))
         if not isinstance(parameters, Mapping):
             raise ToolDefinitionError(f"tool {name!r}: 'parameters' must be a JSON schema object")
         description = function.get("description")
         return cls(
             name=name,
-            parameters=_with_json_types(parameters, 64),
+            parameters=parameters,
             description=description if isinstance(description, str) else "",
+            read_only=_read_only_hint(tool, function),
         )
 
 
-# Names of Python types that tool authors write where JSON schema has its own.
-_JSON_TYPES: Final = {
-    "str": "string",
-    "int": "integer",
-    "float": "number",
-    "bool": "boolean",
-    "dict": "object",
-    "list": "array",
-    "tuple": "array",
-    "None": "null",
-}
-
-
-def _with_json_types(schema: Any, depth: int) -> Any:
-    """The schema with Python's type names replaced; itself where there are none."""
-    if not isinstance(schema, Mapping) or depth <= 0:
-        return schema
-    changed: dict[str, Any] = {}
-    for key in ("properties", "$defs", "definitions"):
-        members = schema.get(key)
-        if isinstance(members, Mapping):
-            mended = {n: _with_json_types(m, depth - 1) for n, m in members.items()}
-            if any(mended[name] is not members[name] for name in mended):
-                changed[key] = mended
-    for key in ("items", "additionalProperties"):
-        mended_member = _with_json_types(schema.get(key), depth - 1)
-        if mended_member is not schema.get(key):
-            changed[key] = mended_member
-    kind = schema.get("type")
-    if isinstance(kind, str) and kind in _JSON_TYPES:
-        changed["type"] = _JSON_TYPES[kind]
-    return {**schema, **changed} if changed else schema
+def _read_only_hint(*places: Mapping[str, Any]) -> bool | None:
+    for place in places:
+        annotations = place.get("annotations")
+        hint = annotations.get("readOnlyHint") if isinstance(annotations, Mapping) else None
+        if isinstance(hint, bool):
+            return hint
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +204,10 @@ class Policy:
 
     ``allow`` names the classes of repairs that may run; ``presentation`` always may.
     ``partial`` says what becomes of the good calls of an answer with a faulty one.  With
-    ``stand`` those before it run now.  Those behind it wait for it and are asked for again with
-    it, for they may build on what it would have done; they run now where they all only read, or
-    where the faulty one only reads.
+    ``stand`` they run now, and the rest is asked for with their results in view.  Behind a faulty
+    call a call of a tool that is known to write or run (``read_only`` False) waits, with all
+    behind it, and is asked for again: it may build on what the faulty one would have done.  It
+    does not wait where the faulty one only reads.
     ``retries`` is the number of re-asks per exchange.
     ``max_calls`` caps the calls of one answer, ``max_chars`` the characters of it that are
     read for calls; what exceeds them is refused, visibly.

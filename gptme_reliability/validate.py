@@ -7,13 +7,13 @@ whatever this check cannot show to be valid, and is loaded only then.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ToolDefinitionError
 from gptme_reliability.repair.reading import child_path
+from gptme_reliability.repair.schemas import safe_pattern
 from gptme_reliability.types import ToolDefinition, Violation
 
 if TYPE_CHECKING:
@@ -21,13 +21,35 @@ if TYPE_CHECKING:
 
 _MOST_VIOLATIONS: Final = 20
 _DEEPEST: Final = 64
-_NESTED_REPEAT: Final = re.compile(r"[*+}][^()]*\)[*+{]|\|[^()]*\)[*+{]")
 _PLAIN_KEYWORDS: Final = frozenset(
-    {"type", "properties", "required", "additionalProperties", "items", "enum", "const"}
+    {
+        *("type", "properties", "required", "additionalProperties", "items", "enum", "const"),
+        *("anyOf", "allOf"),
+    }
 )
 _ANNOTATIONS: Final = frozenset(
-    {"description", "title", "default", "examples", "$schema", "$id", "$comment", "deprecated"}
+    {
+        *("description", "title", "default", "examples", "$schema", "$id", "$comment"),
+        *("deprecated", "readOnly", "writeOnly", "$defs", "definitions"),
+    }
 )
+_BOUNDS: Final = {
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "exclusiveMinimum": "must be more than {}",
+    "exclusiveMaximum": "must be less than {}",
+    "multipleOf": "must be a multiple of {}",
+    "minLength": "must have at least {} characters",
+    "maxLength": "must have at most {} characters",
+    "minItems": "must have at least {} items",
+    "maxItems": "must have at most {} items",
+    "minProperties": "must have at least {} members",
+    "maxProperties": "must have at most {} members",
+    "pattern": "must match the pattern {}",
+    "const": "must be {}",
+    "uniqueItems": "must not hold the same item twice",
+}
+_ALTERNATIVES: Final = ("anyOf", "oneOf")
 
 
 def validate(arguments: Any, tool: ToolDefinition, call: int | None = None) -> list[Violation]:
@@ -104,6 +126,14 @@ def _plainly_valid(value: Any, schema: Any, depth: int) -> bool:
         isinstance(value, str) and isinstance(enum, list) and value in enum
     ):
         return False
+    if "anyOf" in schema or "allOf" in schema:
+        some, every = schema.get("anyOf", [True]), schema.get("allOf", [])
+        if not isinstance(some, list) or not isinstance(every, list):
+            return False
+        if not any(_plainly_valid(value, branch, depth - 1) for branch in some):
+            return False
+        if not all(_plainly_valid(value, branch, depth - 1) for branch in every):
+            return False
     if isinstance(value, Mapping):
         return _plain_object(value, schema, depth)
     if isinstance(value, list) and "items" in schema:
@@ -129,8 +159,12 @@ def _plain_object(value: Mapping[str, Any], schema: Mapping[str, Any], depth: in
 
 
 def _plain_type(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list):
+        return any(isinstance(kind, str) and _plain_type(value, kind) for kind in wanted)
     if wanted is None:
         return True
+    if wanted == "null":
+        return value is None
     if wanted == "string":
         return isinstance(value, str)
     if wanted == "object":
@@ -160,7 +194,7 @@ def _compiled(text: str, name: str) -> Validator:
     from jsonschema.validators import validator_for
     from jsonschema_specifications import REGISTRY
 
-    schema = json.loads(text)
+    schema = _without_unusable_patterns(json.loads(text))
     cls = validator_for(schema)
     try:
         cls.check_schema(schema)
@@ -172,23 +206,29 @@ def _compiled(text: str, name: str) -> Validator:
     except RecursionError:
         raise ToolDefinitionError(f"tool {name!r}: 'parameters' are nested too deeply") from None
     # A registry of its own: a reference to another place must not be fetched from there.
-    validator: Validator = cls(_without_slow_patterns(schema), registry=REGISTRY)
+    validator: Validator = cls(schema, registry=REGISTRY)
     return validator
 
 
-def _without_slow_patterns(schema: Any) -> Any:
-    """The schema without patterns that may take forever: a repetition inside a repetition."""
+def _without_unusable_patterns(schema: Any) -> Any:
+    """The schema without the patterns that Python cannot read or that may take forever."""
     if isinstance(schema, list):
-        return [_without_slow_patterns(member) for member in schema]
+        return [_without_unusable_patterns(member) for member in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {}
+    kept, loose = {}, False
     for key, member in schema.items():
-        if key == "pattern" and isinstance(member, str) and _NESTED_REPEAT.search(member):
+        if key == "pattern" and isinstance(member, str) and safe_pattern(member) is None:
             continue
-        if key == "patternProperties" and any(map(_NESTED_REPEAT.search, member)):
-            continue
-        kept[key] = _without_slow_patterns(member)
+        if key == "patternProperties" and isinstance(member, dict):
+            patterns = {name: one for name, one in member.items() if safe_pattern(name)}
+            if len(patterns) < len(member):
+                # Which names it leaves to additionalProperties cannot be told.
+                loose = True
+                continue
+        kept[key] = _without_unusable_patterns(member)
+    if loose:
+        kept.pop("additionalProperties", None)
     return kept
 
 
@@ -226,6 +266,7 @@ def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:
         ]
     if keyword == "additionalProperties" and isinstance(written, Mapping) and wanted is False:
         declared = error.schema.get("properties", {})
+        patterns = [safe_pattern(p) for p in error.schema.get("patternProperties", ())]
         return [
             Violation(
                 "unknown_argument",
@@ -237,7 +278,7 @@ def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:
                 call,
             )
             for name in written
-            if name not in declared
+            if name not in declared and not any(p and p.search(name) for p in patterns)
         ]
     if keyword == "type":
         names = wanted if isinstance(wanted, list) else [wanted]
@@ -247,8 +288,30 @@ def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:
         return [
             Violation("enum", path, "is none of the allowed values", written, wanted, tool, call)
         ]
-    message = f"does not satisfy {keyword!r}"
-    return [Violation(str(keyword), path, message, written, wanted, tool, call)]
+    if keyword is None:
+        message = "is not allowed here"
+        return [Violation("not_allowed", path, message, written, None, tool, call)]
+    return [Violation(str(keyword), path, _message(error), written, wanted, tool, call)]
+
+
+def _json_kind(value: Any) -> str:
+    return kind_of(value).split()[-1]
+
+
+def _message(error: Any) -> str:
+    """What is wrong in one phrase, with the bound."""
+    keyword, wanted, written = error.validator, error.validator_value, error.instance
+    if keyword in _BOUNDS:
+        return _BOUNDS[keyword].format(json.dumps(wanted, ensure_ascii=False))
+    if keyword in _ALTERNATIVES:
+        if keyword == "oneOf" and not error.context:
+            return "fits more than one of its forms"
+        stated = [branch.get("type") for branch in wanted if isinstance(branch, Mapping)]
+        kinds = list(dict.fromkeys(kind for kind in stated if isinstance(kind, str)))
+        if len(stated) == len(wanted) and None not in stated and _json_kind(written) not in kinds:
+            return f"must be {' or '.join(kinds)}, not {kind_of(written)}"
+        return "fits none of its forms"
+    return f"does not satisfy {keyword!r}"
 
 
 def _described(schema: Any, name: str) -> Any:

@@ -13,11 +13,17 @@ import gptme_reliability
 
 PACKAGE = Path(gptme_reliability.__file__).parent
 LAYERS = (
-    ("types", "errors", "distance", "aliases"),
-    ("validate", "resolve", "enforce", "feedback", "settle", "native", "dialects", "repair"),
+    (
+        *("types", "errors", "distance", "aliases"),
+        *("schemas", "schema_keywords", "schema_values", "type_names"),
+    ),
+    (
+        *("validate", "resolve", "enforce", "feedback", "settle", "native", "dialects", "repair"),
+        *("confidence", "echo", "quotations", "intent"),
+    ),
     ("pipeline",),
     ("exchange", "gate", "adapters", "cards", "data"),
-    ("surfaces", "cli", "evals"),
+    ("surfaces", "cli", "evals", "rows"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FOREIGN = ("gptme", "openai", "anthropic", "httpx", "httpx2", "starlette", "aiohttp", "requests")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gptme_reliability.errors import InputError, ToolDefinitionError
-from gptme_reliability.types import ModelRequest, ToolDefinition
+from gptme_reliability.schemas import as_meant
+from gptme_reliability.types import ModelRequest, Repair, ToolDefinition
 
 
 def read_request(body: Mapping[str, Any]) -> ModelRequest:
@@ -37,6 +38,36 @@ def write_request(request: ModelRequest) -> dict[str, Any]:
     if request.tools or "tools" in body:
         body["tools"] = _write_tools(request.tools, body.get("tools"))
     return body
+
+
+def mend_tools(tools: Any) -> tuple[Any, tuple[Repair, ...]]:
+    """The ``tools`` of a body with their parameters as JSON schema has them.
+
+    A strict server refuses a request for one tool whose schema is none.  Each tool that changed
+    leaves one ``Repair``; without any, the first is ``tools`` itself, and so is each tool that
+    was right.
+    """
+    if not isinstance(tools, list):
+        return tools, ()
+    mended, repairs = [], []
+    for position, tool in enumerate(tools):
+        written = _with_right_schema(tool)
+        if written is not tool:
+            path = f"$.tools[{position}]"
+            repairs.append(Repair("tool_schema", path, tool, written, "inferred"))
+        mended.append(written)
+    return (mended, tuple(repairs)) if repairs else (tools, ())
+
+
+def _with_right_schema(tool: Any) -> Any:
+    function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    if not isinstance(function, Mapping) or "parameters" not in function:
+        return tool
+    meant, mended = as_meant(function["parameters"])
+    if not mended:
+        return tool
+    right = {**function, "parameters": meant}
+    return {**tool, "function": right} if "function" in tool else right
 
 
 def _read_tools(tools: Any) -> tuple[ToolDefinition, ...]:

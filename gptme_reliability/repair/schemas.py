@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -14,6 +15,8 @@ ALL_TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "
 _MOST_PARTS: Final = 64
 _DEEPEST: Final = 80
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
+_NESTED_REPEAT: Final = re.compile(r"[*+}][^()]*\)[*+{]|\|[^()]*\)[*+{]")
+_LONGEST_KEY: Final = 200
 
 Schema = Mapping[str, Any]
 
@@ -96,25 +99,25 @@ class Schemas:
         return tuple(allowed)
 
     def choices(self, schema: Any) -> list[Any] | None:
-        """The values of its ``enum`` or ``const``; None when any value will do."""
+        """The values that each ``enum`` and ``const`` allows; None when any value will do."""
+        found: list[Any] | None = None
         for part in self.parts(schema):
-            if "const" in part:
-                return [part["const"]]
-            if isinstance(part.get("enum"), list):
-                return list(part["enum"])
-        return None
+            stated = [part["const"]] if "const" in part else part.get("enum")
+            if isinstance(stated, list):
+                among = stated if found is None else found
+                found = [one for one in among if any(_equal(one, other) for other in stated)]
+        return found
 
     def members(self, schema: Any, key: str) -> list[Any]:
         """The schemas of the member with this name."""
         found: list[Any] = []
         for part in self.parts(schema):
             properties = part.get("properties")
-            if isinstance(properties, Mapping) and key in properties:
-                found.append(properties[key])
-            elif "patternProperties" not in part and isinstance(
-                part.get("additionalProperties"), Mapping
-            ):
-                found.append(part["additionalProperties"])
+            own = [properties[key]] if isinstance(properties, Mapping) and key in properties else []
+            own += _by_pattern(part, key)
+            if not own and isinstance(part.get("additionalProperties"), Mapping):
+                own.append(part["additionalProperties"])
+            found += own
         return found
 
     def items(self, schema: Any, index: int) -> list[Any]:
@@ -186,16 +189,45 @@ class Schemas:
         if any(name not in value for name in self.required(schema)):
             return False
         for part in self.parts(schema):
-            closed = part.get("additionalProperties") is False and "patternProperties" not in part
+            closed = part.get("additionalProperties") is False
             properties = part.get("properties")
             known = properties if isinstance(properties, Mapping) else {}
-            if closed and any(key not in known for key in value):
+            if closed and any(key not in known and not _by_pattern(part, key) for key in value):
                 return False
         return all(
             self.fits(member, wanted)
             for key, member in value.items()
             for wanted in self.members(schema, key)
         )
+
+
+def _by_pattern(part: Schema, key: str) -> list[Any]:
+    """The schemas of the ``patternProperties`` that a key matches."""
+    patterns = part.get("patternProperties")
+    if not isinstance(patterns, Mapping):
+        return []
+    return [member for pattern, member in patterns.items() if _matches(pattern, key)]
+
+
+def _matches(pattern: Any, key: str) -> bool:
+    """Whether a key matches; one that may not be tried matches, so that nothing is changed."""
+    found = safe_pattern(pattern) if isinstance(pattern, str) else None
+    return found is None or len(key) > _LONGEST_KEY or found.search(key) is not None
+
+
+@lru_cache(maxsize=512)
+def safe_pattern(pattern: str) -> re.Pattern[str] | None:
+    """A schema's pattern, compiled.
+
+    None for one that Python cannot read, and for one that may take forever: a repetition
+    inside a repetition.
+    """
+    if _NESTED_REPEAT.search(pattern):
+        return None
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return None
 
 
 def kind_of(value: Any) -> str:

@@ -159,7 +159,7 @@ class _Exchange:
             return response
 
     def _send_first(self) -> Any:
-        """The host's own request, or the one with the mended conversation.
+        """The host's own request, or the one with mended conversation and tools.
 
         A server that refuses the mended one is asked with the original: mending must never
         make anything worse.
@@ -174,12 +174,12 @@ class _Exchange:
         return response
 
     def _mended(self) -> Any:
-        if not self._task.repairs:
+        if not self._task.mended:
             return None
         try:
             return self._wire.build(self._task.request)
         except Exception as error:  # law 11: the host's own request instead
-            _LOG.warning("reliability: conversation not mended: %s", where(error))
+            _LOG.warning("reliability: request not mended: %s", where(error))
             return None
 
     def _observe(self, response: Any) -> Any:

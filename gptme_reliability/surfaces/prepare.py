@@ -5,30 +5,33 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_history import mend_history
 from gptme_reliability.adapters.openai_pending import Place, add_pending, digest, place
-from gptme_reliability.adapters.openai_request import read_request
+from gptme_reliability.adapters.openai_request import mend_tools, read_request
 from gptme_reliability.surfaces.asking import Ending
 from gptme_reliability.surfaces.host import Host, Settings
 from gptme_reliability.surfaces.task import Task
-from gptme_reliability.types import ModelRequest
+from gptme_reliability.types import ModelRequest, Repair
 
 _MOST_PENDING: Final = 256
 _PATH: Final = "/chat/completions"
 
 
 class PendingFeedback:
-    """Feedback on refused calls, remembered with the places of the calls that stood beside them.
+    """What one client remembers from request to request.
 
-    The oldest is forgotten first.  Safe to share between threads.
+    Feedback on refused calls, with the places of the calls that stood beside them, and the
+    mended tools that were reported.  The oldest is forgotten first.  Safe to share between
+    threads.
     """
 
     def __init__(self) -> None:
         self._texts: OrderedDict[Place, str] = OrderedDict()
+        self._told: OrderedDict[int, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def remember(self, task: Task, ending: Ending) -> None:
@@ -48,6 +51,19 @@ class PendingFeedback:
         """All of it."""
         with self._lock:
             return dict(self._texts)
+
+    def untold(self, mended: Iterable[Repair]) -> tuple[Repair, ...]:
+        """Those of the mended tools that were not reported yet: a host sends them every time."""
+        fresh = []
+        with self._lock:
+            for repair in mended:
+                key = hash(repr(repair.before))
+                if key not in self._told:
+                    fresh.append(repair)
+                self._told[key] = None
+            while len(self._told) > _MOST_PENDING:
+                self._told.popitem(last=False)
+        return tuple(fresh)
 
 
 def read_body(request: Any) -> dict[str, Any] | None:
@@ -80,6 +96,17 @@ def prepare(
         return None
 
 
+def _with_hints(request: ModelRequest, settings: Settings) -> ModelRequest:
+    """The request with what the host knows about its tools and the wire does not say."""
+    tools = tuple(
+        replace(tool, read_only=settings.read_only.get(tool.name))
+        if tool.read_only is None
+        else tool
+        for tool in request.tools
+    )
+    return replace(request, tools=tools)
+
+
 def _task(
     host: Host,
     settings: Settings,
@@ -87,13 +114,17 @@ def _task(
     streamed: bool,
     pending: PendingFeedback,
 ) -> Task:
-    request = read_request(body)
+    request = _with_hints(read_request(body), settings)
     if settings.mode == "observe":
         return Task(host, settings, request, (), streamed)
     conversation = digest(request.messages)
     messages, added = add_pending(request.messages, pending.texts())
     messages, mended = mend_history(messages)
-    repairs = (*added, *mended)
-    if repairs:
+    tools, rewritten = mend_tools(body.get("tools"))
+    if added or mended:
         request = replace(request, messages=tuple(messages))
-    return Task(host, settings, request, repairs, streamed, conversation)
+    if rewritten:
+        request = replace(request, params={**request.params, "tools": tools})
+    repairs = (*added, *mended, *pending.untold(rewritten))
+    changed = bool(added or mended or rewritten)
+    return Task(host, settings, request, repairs, streamed, conversation, changed)

@@ -24,7 +24,8 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 class Task:
     """A request, what holds for it, and what was mended in its conversation.
 
-    ``conversation`` is a digest of the conversation as the host sent it.
+    ``conversation`` is a digest of the conversation as the host sent it.  ``mended`` says that
+    the request is not the host's own any more.
     """
 
     host: Host
@@ -33,6 +34,7 @@ class Task:
     repairs: tuple[Repair, ...]
     streamed: bool
     conversation: str = ""
+    mended: bool = False
 
     def report(
         self,

@@ -1,0 +1,158 @@
+"""JSON schemas as authors of tools write them, read as they are meant.
+
+Hosts offer tools whose schemas are none: ``"type": "str"``, properties as a list, ``required``
+inside each property.  A strict server refuses them, and nothing could be checked against them.
+What has one meaning is written as JSON schema (2020-12) has it; what has none stays as it is.
+A schema that is right comes back as the very same object.
+
+Pure; nothing here raises, whatever the schema.  Depth and size are capped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from gptme_reliability.schema_keywords import (
+    COMPOSED,
+    LISTS,
+    MENDS,
+    NAMED,
+    SINGLE,
+    by_name,
+    is_loose,
+)
+from gptme_reliability.schema_values import GONE, Place
+from gptme_reliability.type_names import type_schema
+
+_DEEPEST: Final = 64
+_MOST_STEPS: Final = 20_000
+_LONGEST_TEXT: Final = 200_000
+_OPEN: Final = COMPOSED | {"properties", "patternProperties", "additionalProperties", "required"}
+# A schema under any other keyword stands for itself and must be whole.
+_PARTS: Final = frozenset(
+    {*("anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains"), "dependentSchemas"}
+)
+
+
+class Mended(NamedTuple):
+    """One keyword that was read as meant: where it stands, what it was and what it became.
+
+    None stands for a keyword that was not there, or is there no more.
+    """
+
+    path: str
+    before: Any
+    after: Any
+
+
+def as_meant(parameters: Any) -> tuple[Any, tuple[Mended, ...]]:
+    """The schema of a tool's arguments as its author meant it, and what that changed.
+
+    Without a change the first is ``parameters`` itself.
+    """
+    reader = _Reader()
+    try:
+        meant = reader.arguments(parameters)
+    except (RecursionError, TypeError, ValueError, AttributeError):
+        # Keys that are no text, a text that is no JSON: nothing that could be understood.
+        return parameters, ()
+    return (meant, tuple(reader.mended)) if reader.mended else (parameters, ())
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.mended: list[Mended] = []
+        self._steps = _MOST_STEPS
+
+    def arguments(self, given: Any) -> Any:
+        """The schema at the top, which is one of an object whatever it says."""
+        schema = json.loads(given) if _is_json_text(given) else given
+        if isinstance(schema, list):
+            named = by_name(schema)
+            schema = given if named is None else {"type": "object", "properties": named}
+        elif schema is None:
+            schema = {"type": "object", "properties": {}}
+        if not isinstance(schema, Mapping):
+            return given
+        if schema is not given:
+            self.mended.append(Mended("$", given, schema))
+        if _shorthand(schema):
+            schema = self._changed(schema, "$", _gathered(schema))
+        elif _no_object(schema):
+            schema = self._changed(schema, "$", {"type": "object"})
+        draft = schema.get("$schema")
+        place = Place(draft=draft if isinstance(draft, str) else "", top=True)
+        schema = self._schema(schema, "$", place, _DEEPEST)
+        if schema.get("type", "object") == "object" and _OPEN.isdisjoint(schema):
+            schema = self._changed(schema, "$", {"type": "object", "properties": {}})
+        elif "type" not in schema and "properties" in schema and COMPOSED.isdisjoint(schema):
+            schema = self._changed(schema, "$", {"type": "object"})
+        return schema
+
+    def _schema(self, schema: Any, path: str, place: Place, depth: int) -> Any:
+        self._steps -= 1
+        if not isinstance(schema, Mapping) or depth <= 0 or self._steps <= 0:
+            return schema
+        for mend in MENDS:
+            changes = mend(schema, place)
+            if changes:
+                schema = self._changed(schema, path, changes)
+        inner: dict[str, Any] = {}
+        for key in schema:
+            if key in NAMED or key in SINGLE or key in LISTS:
+                below = place._replace(part=key in _PARTS, top=False)
+                members = self._members(key, schema[key], f"{path}.{key}", below, depth - 1)
+                if members is not schema[key]:
+                    inner[key] = members
+        return {**schema, **inner} if inner else schema
+
+    def _members(self, key: str, given: Any, path: str, place: Place, depth: int) -> Any:
+        """The schemas that a keyword holds; itself where none of them changes."""
+        if key in SINGLE:
+            return self._schema(given, path, place, depth)
+        if key in NAMED and isinstance(given, Mapping):
+            named = {n: self._schema(m, f"{path}.{n}", place, depth) for n, m in given.items()}
+            return given if all(named[name] is given[name] for name in given) else named
+        if key in LISTS and isinstance(given, list):
+            listed = [self._schema(m, f"{path}[{n}]", place, depth) for n, m in enumerate(given)]
+            same = all(new is old for new, old in zip(listed, given, strict=True))
+            return given if same else listed
+        return given
+
+    def _changed(
+        self, schema: Mapping[str, Any], path: str, changes: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The schema with these keywords, each at the place where it stood."""
+        changes = {k: v for k, v in changes.items() if schema.get(k, GONE) is not v}
+        for key, after in changes.items():
+            told = None if after is GONE else after
+            self.mended.append(Mended(f"{path}.{key}", schema.get(key), told))
+        return {k: v for k, v in {**schema, **changes}.items() if v is not GONE}
+
+
+def _is_json_text(given: Any) -> bool:
+    return isinstance(given, str) and len(given) <= _LONGEST_TEXT
+
+
+def _shorthand(schema: Mapping[str, Any]) -> bool:
+    """Whether a mapping gives types by the names of arguments: ``{"path": "str"}``."""
+    return bool(schema) and all(
+        is_loose(key, schema, top=True)
+        and isinstance(member, str)
+        and type_schema(member) is not None
+        for key, member in schema.items()
+    )
+
+
+def _gathered(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {**dict.fromkeys(schema, GONE), "type": "object", "properties": dict(schema)}
+
+
+def _no_object(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema with properties names a type that is none of an object."""
+    kind = schema.get("type")
+    if not isinstance(kind, str) or not isinstance(schema.get("properties"), Mapping | list):
+        return False
+    return (type_schema(kind) or {}).get("type") != "object"
