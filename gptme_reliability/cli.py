@@ -1,4 +1,4 @@
-"""The command line: ``check`` for scripts in any language, ``demo`` for people.
+"""The command line: ``check`` for scripts, ``demo`` for people, ``eval`` for measuring.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability import __version__
 from gptme_reliability.errors import InputError, ReliabilityError
+from gptme_reliability.evals.command import add_eval
 
 if TYPE_CHECKING:
     from gptme_reliability.types import ModelOutput, ToolDefinition, Verdict
@@ -30,6 +31,7 @@ Validates, repairs and enforces the tool calls of local models.
 commands:
   check    say what may run of a model's answer
   demo     run the real gptme against a misbehaving model, without and with the plugin
+  eval     measure how well calls are recovered from what models wrote
 """
 
 _EPILOG: Final = """\
@@ -109,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_check(commands)
     _add_demo(commands)
+    add_eval(commands)
     return parser
 
 
@@ -167,13 +170,15 @@ def _check(arguments: argparse.Namespace) -> int:
 def _check_rows(
     lines: Iterable[bytes], tools: Sequence[ToolDefinition] | None, model: str | None
 ) -> int:
+    from gptme_reliability.rows import parse_row
+
     failed = False
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         row_id: Any = None
         try:
-            row = _parse_row(_decode(line, number), number)
+            row = parse_row(_decode(line, number), number)
             row_id = row.get("id")
             answer = {"id": row_id, **_check_row(row, tools, model)}
             _print(answer)
@@ -188,55 +193,17 @@ def _check_rows(
     return ROW_FAILED if failed else OK
 
 
-def _parse_row(line: str, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"line {number} is no JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise InputError(f"line {number} must be a JSON object, not {_kind(row)}")
-    return row
-
-
 def _check_row(
     row: Mapping[str, Any], tools: Sequence[ToolDefinition] | None, model: str | None
 ) -> dict[str, Any]:
-    from gptme_reliability.types import ModelOutput
+    from gptme_reliability.rows import read_messages, read_output, read_tools
 
-    if "raw" not in row and "tool_calls" not in row:
-        raise InputError("the row needs 'raw', the text that the model wrote")
+    output = read_output(row, model)
     if "tools" in row:
-        tools = _tools(row["tools"], "'tools'")
+        tools = read_tools(row["tools"], "'tools'")
     if tools is None:
         raise InputError("the row needs 'tools', a list of OpenAI tool objects")
-    messages = _field(row, "messages", list) or ()
-    for position, message in enumerate(messages):
-        if not isinstance(message, Mapping):
-            raise InputError(f"'messages', entry {position}: must be an object")
-    output = ModelOutput(
-        text=_field(row, "raw", str),
-        tool_calls=tuple(_field(row, "tool_calls", list) or ()),
-        reasoning=_field(row, "reasoning", str),
-        finish_reason=_field(row, "finish_reason", str),
-        model=_field(row, "model", str) or model,
-    )
-    return _judge(output, tools, messages)
-
-
-_WORDS: Final[Mapping[type, str]] = {str: "a string", list: "a list"}
-
-
-def _field(row: Mapping[str, Any], key: str, kind: type) -> Any:
-    value = row.get(key)
-    if value is not None and not isinstance(value, kind):
-        raise InputError(f"{key!r} must be {_WORDS[kind]}, not {_kind(value)}")
-    return value
-
-
-def _kind(value: Any) -> str:
-    from gptme_reliability.validate import kind_of
-
-    return kind_of(value)
+    return _judge(output, tools, read_messages(row))
 
 
 def _judge(
@@ -296,6 +263,8 @@ def _decode(data: bytes, line: int | None = None) -> str:
 
 
 def _read_tools(path: str) -> list[ToolDefinition]:
+    from gptme_reliability.rows import read_tools
+
     try:
         with open(path, encoding="utf-8-sig") as file:
             value = json.load(file)
@@ -303,28 +272,7 @@ def _read_tools(path: str) -> list[ToolDefinition]:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON: {error}") from None
-    return _tools(value, path)
-
-
-def _tools(value: Any, where: str) -> list[ToolDefinition]:
-    from gptme_reliability.types import ToolDefinition
-    from gptme_reliability.validate import check_definition
-
-    if isinstance(value, Mapping) and "tools" in value:
-        value = value["tools"]
-    if not isinstance(value, list):
-        raise InputError(f"{where} must be a list of OpenAI tool objects, not {_kind(value)}")
-    tools: list[ToolDefinition] = []
-    for position, entry in enumerate(value):
-        try:
-            if isinstance(entry, Mapping) and "input_schema" in entry:
-                raise InputError("an Anthropic tool; rename 'input_schema' to 'parameters'")
-            tool = ToolDefinition.from_openai(entry)
-            check_definition(tool)
-        except InputError as error:
-            raise InputError(f"{where}, entry {position}: {error}") from None
-        tools.append(tool)
-    return tools
+    return read_tools(value, path)
 
 
 if __name__ == "__main__":

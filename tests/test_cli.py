@@ -219,7 +219,7 @@ def test_rows_with_everything() -> None:
     given = [
         {"id": 1, "raw": None, "tool_calls": [native], "tools": [SHELL]},
         {"id": 2, "raw": CALL[:-14], "finish_reason": "length", "tools": [SHELL]},
-        {"id": 3, "raw": CALL, "messages": [{"role": "user", "content": CALL}], "tools": [SHELL]},
+        {"id": 3, "raw": CALL, "messages": [{"role": "tool", "content": CALL}], "tools": [SHELL]},
         {"id": 4, "raw": "Hello.", "model": "some/model", "tools": []},
     ]
     done = run("check", "--jsonl", stdin="\n".join(map(json.dumps, given)))

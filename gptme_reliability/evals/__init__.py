@@ -1,1 +1,1 @@
-"""Scenarios of misbehaving models, and runs of the real gptme against them."""
+"""What this package is worth: scenarios against the real gptme, recovery on corpora."""
