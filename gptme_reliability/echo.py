@@ -9,7 +9,7 @@ are ordinary work and never compared by themselves.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gptme_reliability.dialects.python_call import read_call
@@ -23,12 +23,16 @@ HOST_DIALECT: Final = "gptme"
 _SHORTEST: Final = 12
 _MOST_LOOKUPS: Final = 256
 _MARKER: Final = r"(?:<[^\s<>=\"'{}()\[\]]{1,60}>|\[/?[A-Z_]{2,30}\]|`{3,}\w{0,20}|~{3,}\w{0,20})"
-_LEADING: Final = re.compile(rf"(?:[\s,;]{{0,64}}{_MARKER}){{1,8}}")
-_TRAILING: Final = re.compile(rf"{_MARKER}[\s,;]{{0,64}}\Z")
+_MOST_MARKERS: Final = 8
+_LEADING: Final = re.compile(rf"(?:[\s,;]{{0,64}}{_MARKER}){{1,{_MOST_MARKERS}}}")
+_TRAILING: Final = re.compile(rf"{_MARKER}\Z")
+_SEPARATORS: Final = ",; \t\r\n"
 _LONGEST_MARKER: Final = 160
 # Spellings of the same character: escapes of a string around the call, kinds of quotes.
 _SPELLING: Final = str.maketrans({"\\": None, "'": '"', "\u201c": '"', "\u201d": '"'})
 _ESCAPED_SPACES: Final = ("\\n", "\\r", "\\t")
+_OPENING_TAG: Final = re.compile(r"<[^\s<>/=]{1,60}")
+_FIRST_TAGS: Final = 300
 _CALL_START: Final = re.compile(r"\{|(?<![\w.])[A-Za-z_][\w.\-]{0,120}\s{0,16}\(")
 
 
@@ -43,15 +47,16 @@ class EchoGuard:
         self._quoted: str | None = None
         self._known: dict[str, bool] = {}
 
-    def repeats(self, span: Span, text: str) -> bool:
-        """Whether one of the calls of this span of ``text`` stood quoted in the conversation."""
+    def repeated(self, span: Span, text: str) -> tuple[bool, ...]:
+        """For each call of this span of ``text``, whether it stood quoted in the conversation."""
         if span.dialect == HOST_DIALECT or not self._messages:
-            return False
-        written = text[span.start : span.end]
-        return any(self._stood(envelope) for envelope in _envelopes(span, written))
+            return (False,) * len(span.calls)
+        pieces = _pieces(text[span.start : span.end], len(span.calls))
+        stood = tuple(self._stood(_squeezed(_unwrapped(piece))) for piece in pieces)
+        return stood if len(stood) == len(span.calls) else (any(stood),) * len(span.calls)
 
     def _stood(self, envelope: str) -> bool:
-        if len(envelope) < _SHORTEST:
+        if len(envelope) < _SHORTEST or not self._text():
             return False
         if envelope not in self._known:
             # More calls than anyone means: what is not looked up is not let through either.
@@ -72,18 +77,29 @@ def _squeezed(text: str) -> str:
     return "".join(text.split()).translate(_SPELLING)
 
 
-def _envelopes(span: Span, written: str) -> Iterator[str]:
-    """Each call of a span without its wrapper and without white space."""
-    pieces = _pieces(written) if len(span.calls) > 1 else []
-    for piece in pieces or [written]:
-        yield _squeezed(_unwrapped(piece))
+def _pieces(written: str, count: int) -> list[str]:
+    """The calls of a span that holds ``count``; all of it where they cannot be told apart."""
+    for split in (_at_tags, _behind_values) if count > 1 else ():
+        pieces = split(written, count)
+        if len(pieces) == count:
+            return pieces
+    return [written]
 
 
-def _pieces(written: str) -> list[str]:
-    """The calls of a span that holds several; none when they cannot be told apart."""
+def _at_tags(written: str, count: int) -> list[str]:
+    """Split before the first kind of tag that stands there once for each call."""
+    for tag in dict.fromkeys(_OPENING_TAG.findall(written[:_FIRST_TAGS])):
+        if written.count(tag) == count:
+            before, *parts = written.split(tag)
+            return [before + tag + parts[0], *(tag + part for part in parts[1:])]
+    return []
+
+
+def _behind_values(written: str, count: int) -> list[str]:
+    """Split behind each JSON value or Python call."""
     pieces: list[str] = []
     begin = 0
-    while found := _CALL_START.search(written, begin):
+    while len(pieces) <= count and (found := _CALL_START.search(written, begin)):
         if found[0] == "{":
             reading = read_value(written, found.start())
             if isinstance(reading, Fault):
@@ -101,18 +117,15 @@ def _pieces(written: str) -> list[str]:
 
 def _unwrapped(written: str) -> str:
     """The envelope: what is left without markers, fences and the brackets of a list."""
-    core = written.strip()
+    core = written.strip(_SEPARATORS)
     leading = _LEADING.match(core)
-    markers = len(re.findall(_MARKER, leading[0])) if leading else 0
-    core = core[leading.end() :].strip() if leading else core
-    # An envelope of tags ends with tags: no more of them go than wrappers began.
-    most = markers if core.startswith("<") else 8
-    for _ in range(most):
+    core = core[leading.end() :].strip(_SEPARATORS) if leading else core
+    for _ in range(_MOST_MARKERS):
         tail = _TRAILING.search(core, max(0, len(core) - _LONGEST_MARKER))
-        if tail is None:
+        # An envelope of tags ends with a tag of its own: one that it has opened.
+        if tail is None or (tail[0].startswith("</") and f"<{tail[0][2:].rstrip('>')}" in core):
             break
-        core = core[: tail.start()].rstrip()
-    core = core.strip(",; \t\n")
+        core = core[: tail.start()].rstrip(_SEPARATORS)
     if core.startswith("["):
         core = core[1:].removesuffix("]")
     return core

@@ -7,8 +7,9 @@ how many calls one answer may make, and what becomes of duplicates.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gptme_reliability import feedback
@@ -78,43 +79,81 @@ def decide(
 
     ``extra`` are violations of the answer as a whole, ``late`` calls left out without asking.
     """
-    calls: list[Call] = []
-    changes = list(repairs)
-    violations = list(extra)
-    refused = list(late)
-    seen: set[str] = set()
-    for item in judged:
-        if item.call is None:
-            violations.extend(item.violations)
-            if item.refused is not None:
-                refused.append(item.refused)
-            continue
-        key = _identity(item.call)
-        if key in seen:
-            name = item.call.name
-            changes.append(Repair("duplicate_call", "$", name, None, "inferred", len(calls)))
-            continue
-        if len(calls) >= policy.max_calls:
-            reason = f"more than {policy.max_calls} calls in one answer"
-            refused.append(RefusedCall(item.call.name, reason, id=item.call.id))
-            continue
-        seen.add(key)
-        changes.extend(item.repairs)
-        calls.append(item.call)
+    attempts = _without_duplicates(judged)
+    surplus = len(attempts) + len(late) - policy.max_calls
+    attempts = attempts[: policy.max_calls]
+    late = late[: policy.max_calls - len(attempts)]
+    violations = [*extra, *(v for item in attempts for v in item.violations)]
+    refused = [*late, *(item.refused for item in attempts if item.refused is not None)]
+    held = _held(attempts, tools, policy) if violations else []
+    waiting = {id(item) for item in held}
+    standing = [i for i in attempts if i.call is not None and id(i) not in waiting]
+    if held:
+        violations.append(_about_held(held))
+        refused += [_refused(item, feedback.HELD) for item in held]
+    if surplus > 0:
+        # One line: a run-away answer must not flood whoever reads this.
+        reason = f"{surplus} more calls were left out; one answer may make {policy.max_calls}"
+        refused.append(RefusedCall(None, reason))
+    calls = tuple(item.call for item in standing if item.call is not None)
+    changes = (*repairs, *(r for item in standing for r in item.repairs))
     if not violations:
-        return Accept(tuple(calls), text, tuple(changes), tuple(refused))
-    standing = tuple(calls) if policy.partial == "stand" else ()
-    if not standing:
-        held = "held back, since another call of this answer was faulty"
-        refused += [RefusedCall(call.name, held, id=call.id) for call in calls]
+        return Accept(calls, text, changes, tuple(refused))
     return Retry(
         feedback=feedback.render(violations, tools),
         violations=tuple(violations),
-        calls=standing,
+        calls=calls,
         text=text,
-        repairs=tuple(changes) if standing else (),
+        repairs=changes if calls else (),
         refused=tuple(refused),
     )
+
+
+def _without_duplicates(judged: Sequence[Judged]) -> list[Judged]:
+    """The attempts without exact repetitions of calls; a repair says how often one was written."""
+    kept: dict[str, tuple[int, Judged]] = {}
+    times: Counter[str] = Counter()
+    for index, item in enumerate(judged):
+        key = f"fault {index}" if item.call is None else _identity(item.call)
+        times[key] += 1
+        kept.setdefault(key, (index, item))
+    return [
+        item if times[key] == 1 else _noted_repetition(item, index, times[key])
+        for key, (index, item) in kept.items()
+    ]
+
+
+def _noted_repetition(item: Judged, index: int, times: int) -> Judged:
+    note = Repair("duplicate_call", "$", times, 1, "inferred", index)
+    return replace(item, repairs=(*item.repairs, note))
+
+
+def _held(
+    attempts: Sequence[Judged], tools: Sequence[ToolDefinition], policy: Policy
+) -> list[Judged]:
+    """The good calls that wait for a faulty one: see ``Policy``."""
+    if policy.partial == "hold":
+        return [item for item in attempts if item.call is not None]
+    reading = {tool.name for tool in tools if tool.read_only is True}
+    writing = {tool.name for tool in tools if tool.read_only is False}
+    faulty = False
+    for index, item in enumerate(attempts):
+        if item.call is None:
+            faulty = faulty or not (item.refused and item.refused.name in reading)
+        elif faulty and item.call.name in writing:
+            return [later for later in attempts[index:] if later.call is not None]
+    return []
+
+
+def _about_held(held: Sequence[Judged]) -> Violation:
+    names = ", ".join(dict.fromkeys(item.call.name for item in held if item.call is not None))
+    message = f"not run either, since another call of the answer was faulty: {names}; "
+    return Violation("held", "$", message + "write what is still needed again with it")
+
+
+def _refused(item: Judged, reason: str) -> RefusedCall:
+    call = item.call
+    return RefusedCall(call.name if call else None, reason, id=call.id if call else None)
 
 
 def _identity(call: Call) -> str:

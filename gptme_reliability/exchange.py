@@ -71,7 +71,7 @@ def exchange(
         if verdict.calls and policy.partial == "stand":
             accepted = Accept(verdict.calls, verdict.text, verdict.repairs, verdict.refused)
             return Outcome(accepted, tuple(attempts), feedback.pending(verdict))
-        doubted = all(violation.rule in feedback.DOUBTS for violation in verdict.violations)
+        doubted = feedback.doubts_only(verdict.violations)
         # Whether something was meant is asked once: an explanation may rightly stay one.
         if len(attempts) > (min(policy.retries, 1) if doubted else policy.retries):
             return Outcome(give_up(verdict, len(attempts)), tuple(attempts))

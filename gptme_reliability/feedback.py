@@ -23,16 +23,22 @@ from gptme_reliability.types import (
 
 LONGEST: Final = 2_000
 """Characters of a feedback text; small contexts must not drown in it."""
-DOUBTS: Final = frozenset({"unclear", "echo", "fence", "unfinished_reasoning"})
+DOUBTS: Final = frozenset({"unclear", "echo", "fence", "intent", "unfinished_reasoning"})
 """Violations that doubt whether a call was meant at all, rather than what it says."""
+HELD: Final = "held back, since another call of this answer was faulty"
+"""Why a good call waits for a faulty one."""
 _LONGEST_WRITTEN: Final = 80
 _MOST_NAMES: Final = 24
+_MOST_FAULTS: Final = 12
 
 
 def render(violations: Sequence[Violation], tools: Sequence[ToolDefinition]) -> str:
     """All violations of an answer as one text for the model."""
-    lines = ["These faults were found:" if len(violations) > 1 else "This fault was found:"]
-    lines += [f"- {describe(violation)}" for violation in violations]
+    faults = list(dict.fromkeys(describe(violation) for violation in violations))
+    lines = ["These faults were found:" if len(faults) > 1 else "This fault was found:"]
+    lines += [f"- {fault}" for fault in faults[:_MOST_FAULTS]]
+    if len(faults) > _MOST_FAULTS:
+        lines.append(f"- and {len(faults) - _MOST_FAULTS} more")
     by_name = {tool.name: tool for tool in tools}
     shown: set[str] = set()
     for violation in violations:
@@ -48,9 +54,16 @@ def render(violations: Sequence[Violation], tools: Sequence[ToolDefinition]) -> 
 def _closing(violations: Sequence[Violation]) -> str:
     if all(violation.rule == "empty" for violation in violations):
         return "Answer in text, or call a tool."
-    if any(violation.rule in DOUBTS for violation in violations):
+    if doubts_only(violations):
         return "If you mean it, write it again as a proper tool call; if not, answer in text."
+    if any(violation.rule == "guessed" for violation in violations):
+        return "If you meant just that, write the call again with these names and values."
     return "Call the tool again with the fault corrected."
+
+
+def doubts_only(violations: Sequence[Violation]) -> bool:
+    """Whether nothing is wrong but that it is not clear whether a call was meant."""
+    return {violation.rule for violation in violations} - {"held"} <= DOUBTS
 
 
 def describe(violation: Violation) -> str:
@@ -164,7 +177,8 @@ def _replayable(output: ModelOutput, verdict: Retry) -> list[tuple[dict[str, Any
             return []
         seen.add(call["id"])
         faults = [r for r in verdict.refused if r.id == call["id"]]
-        answer = verdict.feedback if faults else "Not run: another call of this answer was faulty."
+        faulty = any(refused.reason != HELD for refused in faults)
+        answer = verdict.feedback if faulty else "Not run: another call of this answer was faulty."
         replayed.append((call, answer))
     return replayed
 

@@ -33,6 +33,8 @@ _PREFIXES: Final = (
     "api.",
 )
 _WORDS: Final = re.compile(r"[a-z0-9]+")
+_NO_LETTERS: Final = re.compile(r"[\W_]+")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEGMENTS: Final = re.compile(r"__|[./:]")
 _SHORTEST_FOR_EDIT: Final = 6
 _SHORTEST_PARAMETER_FOR_EDIT: Final = 4
@@ -71,12 +73,16 @@ def resolve_tool(
             continue
         if candidate in offered:
             return Resolved(candidate, rule, kind)
-        found = _only(offered, lambda known, c=candidate: fold(known) == fold(c))  # type: ignore[misc]
-        if found and fold(candidate):
-            return Resolved(found, "tool_name_case" if rule == "tool_name" else rule, kind)
-    segment = _only(offered, lambda known: _last_segment(known) == stripped)
-    if segment:
-        return Resolved(segment, "tool_name_segment", "inferred")
+        same = [known for known in offered if _same_words(known, candidate)]
+        if len(same) > 1:
+            return None  # a tie here is not broken by a bolder step
+        if same:
+            return Resolved(same[0], "tool_name_case" if rule == "tool_name" else rule, kind)
+    segments = [known for known in offered if _last_segment(known) == stripped]
+    if len(segments) > 1:
+        return None
+    if segments:
+        return Resolved(segments[0], "tool_name_segment", "inferred")
     if aliases:
         target = offered.get(TOOL_ALIASES.get(stripped.lower(), ""))
         if target is not None and _fits(target, arguments, through_aliases=True):
@@ -144,11 +150,26 @@ def _only(names: Iterable[str], matches: Callable[[str], bool]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def _same_words(known: str, written: str) -> bool:
+    """Whether two names have the same words, or one of them has all words in one."""
+    folded = fold(written)
+    if not folded or fold(known) != folded:
+        return False
+    words, others = _split(known), _split(written)
+    return words == others or min(len(words), len(others)) == 1
+
+
+def _split(name: str) -> list[str]:
+    return _NO_LETTERS.split(_CAMEL.sub("_", name).lower())
+
+
 def _near_miss(name: str, arguments: Any, offered: Mapping[str, ToolDefinition]) -> Resolved | None:
     """One letter off, for long names only, when the arguments speak for that tool alone."""
     if len(name) < _SHORTEST_FOR_EDIT or name.lower() in KNOWN_COMMANDS:
         return None
     near = _only(offered, lambda known: within_one_edit(known.lower(), name.lower()))
+    if near is not None and fold(near) == fold(name):
+        return None  # no letter is off: the names differ in their words
     if near is None or not _fits(offered[near], arguments):
         return None
     others = [tool for known, tool in offered.items() if known != near]

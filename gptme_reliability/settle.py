@@ -8,6 +8,7 @@ from typing import Any
 
 from gptme_reliability.dialects.call_list import FLAT_ARGUMENTS
 from gptme_reliability.dialects.json_call import envelope_calls
+from gptme_reliability.dialects.python_call import DICT_ARGUMENT
 from gptme_reliability.dialects.shapes import RawCall
 from gptme_reliability.distance import within_one_edit
 from gptme_reliability.enforce import Judged, forbidden
@@ -84,7 +85,7 @@ class _Attempt:
         if arguments is None:
             message = "arguments must be given by name"
             return self._refuse(tool, [self._violation("positional", message, tool)])
-        if any(r.rule == FLAT_ARGUMENTS for r in raw.repairs) and not set(arguments) <= set(properties(tool)):
+        if raw.has(FLAT_ARGUMENTS) and not set(arguments) <= set(properties(tool)):
             message = "the call has no 'arguments' object"
             return self._refuse(tool, [self._violation("envelope", message, tool)])
         if raw.untyped:
@@ -115,14 +116,25 @@ class _Attempt:
         return next(tool for tool in self._tools if tool.name == found.name)
 
     def _positional(self, raw: RawCall, tool: ToolDefinition) -> Any:
-        """The arguments with a single unnamed one under the only name it can have."""
+        """The arguments with those unnamed under their names.
+
+        A single one has the only name it can have; several have those of the schema, in its
+        order, where their types agree with it.
+        """
         if not raw.positional:
             return raw.arguments
         free = [name for name in required(tool) if name not in raw.arguments]
-        if len(raw.positional) != 1 or len(free) != 1 or raw.arguments:
-            return None
-        self._note([Repair("positional", f"$.{free[0]}", None, free[0], "inferred")])
-        return {free[0]: raw.positional[0]}
+        if len(raw.positional) == 1 and len(free) == 1 and not raw.arguments:
+            names = free
+        else:
+            names = list(properties(tool))[: len(raw.positional)]
+            if len(names) < len(raw.positional) or set(names) & set(raw.arguments):
+                return None
+            if validate({**dict(zip(names, raw.positional)), **raw.arguments}, tool):
+                return None
+        self._note(Repair("positional", f"$.{n}", None, n, "inferred") for n in names)
+        return {**dict(zip(names, raw.positional)), **raw.arguments}
+
 
     def _typed(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
         """Bare texts between tags with the types that the tool's schema gives them."""
@@ -144,7 +156,17 @@ class _Attempt:
                 self._note([Repair("nested_call", "$", tool.name, "$", "inferred")])
                 self._note(inner[0].repairs)
                 return inner[0].arguments
+            if self._raw.has(DICT_ARGUMENT):
+                return self._only_object(arguments, tool)
         return arguments
+
+    def _only_object(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> Any:
+        """``f({…})`` where the object is the value of the only required parameter."""
+        names = required(tool)
+        if len(names) != 1 or validate({names[0]: arguments}, tool):
+            return arguments
+        self._note([Repair("positional", f"$.{names[0]}", None, names[0], "inferred")])
+        return {names[0]: arguments}
 
     def _repair(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
         """The repairs that the schema guides, mildest first."""

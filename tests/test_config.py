@@ -67,13 +67,26 @@ def test_all_of_it() -> None:
             "enabled": True,
             "mode": "observe",
             "retries": 5,
-            "policy": {"allow": ["lossless"], "partial": "hold", "aliases": False},
+            "echo_guard": False,
+            "policy": {
+                "allow": ["lossless"],
+                "partial": "hold",
+                "aliases": False,
+                "max_cost_reading": 20,
+                "max_cost_writing": 0,
+            },
         }
     ).settings()
     assert found is not None
     assert found.mode == "observe"
     assert found.policy == Policy(
-        allow=frozenset({"lossless"}), partial="hold", retries=5, aliases=False
+        allow=frozenset({"lossless"}),
+        partial="hold",
+        retries=5,
+        aliases=False,
+        max_cost_reading=20,
+        max_cost_writing=0,
+        echo_guard=False,
     )
 
 
@@ -182,7 +195,7 @@ def test_a_wrong_environment_variable_is_named(
         values()
 
 
-@pytest.mark.parametrize("key", ["contracts", "unknown", "respond", "force", "echo_guard"])
+@pytest.mark.parametrize("key", ["contracts", "unknown", "respond", "force"])
 def test_reserved_keys_are_accepted_and_have_no_effect(key: str) -> None:
     user = {"enabled": True, key: True if key != "unknown" else "ask"}
     found = values(user=user)
@@ -205,7 +218,8 @@ USER = {
         ({"policy": {"allow": []}}, "policy.allow", ()),
         ({"policy": {"partial": "hold"}}, "policy.partial", "hold"),
         ({"policy": {"aliases": False}}, "policy.aliases", False),
-        ({"echo_guard": True}, "echo_guard", True),
+        ({"policy": {"max_cost_reading": 0}}, "policy.max_cost_reading", 0),
+        ({"policy": {"max_cost_writing": 4}}, "policy.max_cost_writing", 4),
         ({"models": {"local/*": {"retries": 0}}}, "retries", 0),
     ],
 )
@@ -230,6 +244,8 @@ def test_a_project_may_tighten(project: dict[str, Any], key: str, value: Any) ->
         ({"lessons": True}, "lessons"),
         ({"unknown": "run"}, "unknown"),
         ({"echo_guard": False}, "echo_guard"),
+        ({"policy": {"max_cost_reading": 11}}, "policy.max_cost_reading"),
+        ({"policy": {"max_cost_writing": 6}}, "policy.max_cost_writing"),
         ({"models": {"local/*": {"family": "qwen"}}}, "family"),
         ({"models": {"*": {"enabled": False}}}, "enabled"),
     ],
@@ -244,6 +260,8 @@ def test_a_project_may_not_loosen(project: dict[str, Any], key: str) -> None:
 
 
 def test_a_project_may_not_bring_back_what_the_user_took_out() -> None:
+    guarded = values(user={"echo_guard": False}, project={"echo_guard": True})
+    assert guarded.values["echo_guard"] is True
     user = {"enabled": True, "policy": {"aliases": False, "partial": "hold"}}
     project = {"policy": {"aliases": True, "partial": "stand"}}
     found = values(user=user, project=project)

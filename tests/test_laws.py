@@ -174,7 +174,8 @@ def test_law_3_and_4_every_attempt_is_accounted_for(text: str) -> None:
     strict = check(ModelOutput(text), TOOLS, Policy(allow=frozenset()))
     assert all(repair.kind == "presentation" for repair in strict.repairs)
     verdict = check(ModelOutput(text), TOOLS)
-    if isinstance(verdict, Retry) and verdict.violations[0].rule not in ("empty", "fence"):
+    wordless = ("empty", "fence", "intent")
+    if isinstance(verdict, Retry) and verdict.violations[0].rule not in wordless:
         assert verdict.refused and verdict.feedback
 
 

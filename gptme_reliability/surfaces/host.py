@@ -21,13 +21,15 @@ class Settings:
     """What holds for one request.
 
     ``model`` is the full name, provider and all.  ``observe`` changes nothing and only reports
-    what the verdict would have been.
+    what the verdict would have been.  ``read_only`` says of the host's own tools whether they
+    change nothing.
     """
 
     model: str
     mode: Literal["on", "observe"] = "on"
     policy: Policy = field(default_factory=Policy)
     facts: ModelFacts = field(default_factory=ModelFacts)
+    read_only: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,11 @@ KEYS: Final[Mapping[str, Key]] = {
     "policy.allow": Key(("lossless", "inferred"), _fewer),
     "policy.partial": Key("stand", _hold),
     "policy.aliases": Key(True, _turn_off),
+    # What may be guessed of a call that runs.
+    "policy.max_cost_reading": Key(10, _lower),
+    "policy.max_cost_writing": Key(5, _lower),
+    # Off lets calls run that a page or a file put into the model's mouth.
+    "echo_guard": Key(True, _turn_on),
     # The trace is the user's evidence; more of it puts contents on the disk.
     "trace": Key("on", _never),
     "notice": Key(True, _never),
@@ -95,7 +100,6 @@ KEYS: Final[Mapping[str, Key]] = {
     "unknown": Key(None, _never, built=False),
     "respond": Key(None, _never, built=False),
     "force": Key(None, _never, built=False),
-    "echo_guard": Key(None, _turn_on, built=False),
 }
 
 # Environment variables, and how their text becomes a value that the schema then checks.
@@ -126,6 +130,8 @@ _ENV_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "policy.allow": _names,
     "policy.partial": str.strip,
     "policy.aliases": _flag,
+    "policy.max_cost_reading": _number,
+    "policy.max_cost_writing": _number,
     "trace": str.strip,
     "notice": _flag,
     "lessons": _flag,
@@ -167,6 +173,9 @@ class ModelConfig:
             partial=self.values["policy.partial"],
             retries=self.values["retries"],
             aliases=self.values["policy.aliases"],
+            max_cost_reading=self.values["policy.max_cost_reading"],
+            max_cost_writing=self.values["policy.max_cost_writing"],
+            echo_guard=self.values["echo_guard"],
         )
         return Settings(model=self.model, mode=self.values["mode"], policy=policy, facts=self.facts)
 

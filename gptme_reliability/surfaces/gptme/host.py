@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ConfigError
@@ -28,6 +29,7 @@ class GptmeHost:
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         """What the user set for the model of this request; None when the plugin is off."""
         from gptme_reliability.surfaces.gptme import notices
+        from gptme_reliability.surfaces.gptme.read_only import read_only_tools
 
         notices.forget_status()
         loaded = _loaded(f"{provider}/{body.get('model')}")
@@ -35,7 +37,8 @@ class GptmeHost:
             return None
         for complaint in loaded.complaints:
             notices.say_once(complaint)
-        return loaded.settings()
+        settings = loaded.settings()
+        return settings and replace(settings, read_only=read_only_tools())
 
     def defuse(
         self,

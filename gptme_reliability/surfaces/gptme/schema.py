@@ -24,6 +24,8 @@ class PolicySection(Strict):
     allow: list[Literal["lossless", "inferred", "lossy"]] | None = None
     partial: Literal["stand", "hold"] | None = None
     aliases: bool | None = None
+    max_cost_reading: int | None = Field(default=None, ge=0, le=1000)
+    max_cost_writing: int | None = Field(default=None, ge=0, le=1000)
 
 
 class CommonSection(Strict):
