@@ -25,4 +25,4 @@ def within_one_edit(left: str, right: str) -> bool:
 
 def fold(name: str) -> str:
     """A name without case, spaces and separators: what two spellings of it share."""
-    return "".join(char for char in name.lower() if char.isalnum())
+    return "".join(filter(str.isalnum, name.lower()))

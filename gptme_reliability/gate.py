@@ -14,7 +14,7 @@ from typing import Final
 
 from gptme_reliability.dialects.openers import (
     LONGEST_PARTIAL,
-    opener_pattern,
+    OPENERS,
     opens_call,
     partial_start,
 )
@@ -42,7 +42,6 @@ class Gate:
         self, names: Iterable[str] = (), runnable_tag: Callable[[str], bool] = _nothing_runs
     ) -> None:
         self._names = frozenset(names)
-        self._pattern = opener_pattern(self._names)
         self._runnable_tag = runnable_tag
         # The first ``_known`` characters are context: they tell whether a line begins there.
         self._buffer = "\n"
@@ -85,7 +84,7 @@ class Gate:
         host = _HOST_LINE.search(self._buffer, self._known)
         limit = host.start() if host else len(self._buffer)
         position = self._known
-        while (match := self._pattern.search(self._buffer, position)) and match.start() < limit:
+        while (match := OPENERS.search(self._buffer, position)) and match.start() < limit:
             position = match.end()
             if match.lastgroup == "fence":
                 held = self._fence(match.start("fence"))
@@ -93,7 +92,7 @@ class Gate:
                     self._held = bool(held)
                     return match.start("fence")
             elif match.lastgroup != "reasoning":
-                if opens_call(match):
+                if opens_call(match, self._names):
                     self._held = True
                     return match.start()
                 position = match.start() + 1
@@ -116,8 +115,8 @@ class Gate:
         inner = content.lstrip()
         if not inner:
             return None if len(content) < LONGEST_PARTIAL else False
-        match = self._pattern.match("\n" + inner, 1)
-        if match and match.lastgroup not in ("fence", "reasoning") and opens_call(match):
+        match = OPENERS.match("\n" + inner, 1)
+        if match and match.lastgroup not in ("fence", "reasoning") and opens_call(match, self._names):
             return True
         partial = partial_start("\n" + inner, self._names, 1)
         return None if partial == 1 and len(inner) < LONGEST_PARTIAL else False

@@ -43,6 +43,8 @@ from gptme_reliability.types import (
 _LONE_FENCE: Final = re.compile(
     r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n.*?\n\1\s*\Z", re.DOTALL
 )
+_BEGUN_TOKEN: Final = re.compile(r"[<\]\[|]\S{0,40}")
+_LONGEST_BEGUN: Final = 41
 _LONGEST_PLACEHOLDER: Final = 80
 
 
@@ -223,7 +225,9 @@ def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw 
         return [flaw] * len(span.calls)
     echo = Flaw("echo", "the call only repeats what was quoted in the conversation")
     flaws = [echo if repeated else None for repeated in guard.repeated(span, text)]
-    at_end = after_leaked_tokens(text, span.end) >= len(text)
+    rest = text[after_leaked_tokens(text, span.end) :]
+    # A closing token that was begun is no text behind the call.
+    at_end = not rest or (len(rest) <= _LONGEST_BEGUN and _BEGUN_TOKEN.fullmatch(rest) is not None)
     if cut and at_end and not (span.marked and span.closed):
         # The cut struck the last call; those before it were whole.
         flaws[-1] = Flaw("cut_off", "the output was cut off at this call")

@@ -97,10 +97,13 @@ class _Block:
         self._closed = False
         self._opened_at = -1
         self._token_end = 0
+        # Laguna writes this tag for its own; anywhere else it holds what a user said.
+        self._in_user_tag = False
 
     def read(self, start: int) -> Span | None:
         calls: list[RawCall] = []
         dialect: str | None = None
+        self._in_user_tag = self._text.startswith("<user>", start)
         position, end = self._behind_junk(self._skip(start)), start
         while (found := self._call(position)) is not None:
             calls += found.calls
@@ -164,6 +167,8 @@ class _Block:
                 return position
             marker = BY_TOKEN.get(normal(token[0]))
             if token["close"] is not None:
+                if marker is not None and marker.dialect == "poolside" and not self._in_user_tag:
+                    return position
                 self._closed = True
             elif marker is not None and marker.role == "open":
                 self._dialect = self._dialect or marker.dialect
@@ -290,7 +295,11 @@ class _Block:
                 return self._named(action, "react")
             observed = _OBSERVATION.search(self._text, begin)
             end = observed.start() if observed else len(self._text)
-            call = RawCall(action["name"], {}, positional=(self._text[begin:end].strip(),))
+            written = self._text[begin:end].strip()
+            if not written:
+                flaw = Flaw("cut_off", "the call ends before its input")
+                return Found([RawCall(action["name"], flaw=flaw)], end, "react", False)
+            call = RawCall(action["name"], {}, positional=(written,))
             return Found([call], end, "react")
         if blob := REACT_BLOB.match(self._text, position):
             found = self._json(blob.end())

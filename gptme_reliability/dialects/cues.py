@@ -61,6 +61,7 @@ DATA_HEADING: Final = re.compile(
 )
 # Behind a call fewer words count: models like to comment on what they have just asked for.
 QUOTED_BEHIND: Final = re.compile(
+    r"\A\W*(?:was|is|are|were|would|which)\b|"
     r"\b(?:for example|example|illustrat\w*|hypothetical\w*|placeholder|template|syntax|"
     r"(?:would|could|might) (?:run|call|execute|be|delete|remove|list|do|print|show|read|write)|"
     r"(?:is|as|in) (?:the|this|that|what) (?:format|schema|form|call|a call)|looks? like|"
@@ -70,31 +71,34 @@ QUOTED_BEHIND: Final = re.compile(
     r"beispiel|exemple|ejemplo|esempio|пример)\b|例|不要",
     re.IGNORECASE,
 )
-# Behind calls that open the answer: only what turns them into an example, takes them back,
-# asks about them, or tells the reader to run them.
+# Behind calls that open the answer: what turns them into an example, takes them back, asks
+# about them, or tells the reader what to do with them.
 OPENED_BEHIND: Final = re.compile(
-    r"\b(?:examples?|samples?(?! of)|illustrat\w*|demonstrat\w*|hypothetical\w*|placeholders?|template|"
-    r"syntax|schema|corrected|(?:this|that|it|i|we|you|which) (?:would|could|might|may)(?! be (?:used|invoked))|"
+    r"\b(?:examples?|samples?(?! of)|illustrat\w*|demonstrat\w*|hypothetical\w*|placeholders?|"
+    r"template|syntax|schema|json|spelling|spelled|corrected|documented|manual|quot(?:ed|es?)|"
+    r"brackets?|comma|for reference|draft|suggest\w*|copied|"
+    r"(?:this|that|it|i|we|you|which) (?:would|could|might|may)(?! be (?:used|invoked))|"
     r"if (?:you|i|needed|approved|allowed|it)|unless|until|instead|replace|yourself|repl|"
-    r"(?:is|as|shows?) (?:the|this|that|what|how) \w{0,12} ?(?:format|form|way|call)\b|"
-    r"looks? like|is (?:how|what)|save (?:this|it)|run (?:this|that|it) in|"
-    r"n't|not (?:run|running|execute\w*|call\w*|sen[dt]\w*|going to|actually)|never|cannot|"
-    r"cancel\w*|wait\w*|hold off|confirm\w*|approv\w*|permission|go-ahead|review|"
-    r"your ok(?:ay)?|let me know|you (?:can(?! use the function)|should|need|must|have to|asked|want)|"
+    r"(?:is|as|shows?) (?:the|this|that|what|how) \w{0,12} ?(?:format|form|way)\b|"
+    r"looks? like|is (?:how|what)|save (?:this|it)|(?:run|execute) (?:this|that|it)|paste|add this|"
+    r"not (?:run|running|execute\w*|call\w*|sen[dt]\w*|going to|actually|do)|never|cannot|"
+    r"refus\w*|declin\w*|reject\w*|decided against|stopped|stopping|wrong|failed|dry run|"
+    r"cancel\w*|wait\w*|hold off|confirm\w*|approv\w*|permission|go-ahead|review|check (?:it|this|that)|"
+    r"ask first|your (?:ok(?:ay)?|call|turn)|let me know|tell me|"
+    r"you (?:can(?! use the function)|should|need|must|have to|asked|want)|"
     r"shall i|may i|should i|do you want|the word|to proceed|"
-    r"was (?:called|run|executed|sent)|evaluates?|between two|(?:is|are) not (?:provided|available|defined)|the above is|shown above|"
+    r"was (?:called|run|executed|sent)|evaluat(?:es?|ed)|between two (?:tags|markers)|"
+    r"(?:is|are) not (?:provided|available|defined)|the above is|shown above|came from|"
     r"this (?:list|array|calls)|these (?:two )?lines|helpers?|"
-    r"beispiel|nicht|exemple|ejemplo|esempio|пример)\b|n't\b|例|不要",
+    r"beispiel|nicht|nur zur|exemple|ne \w+ pas|ejemplo|no (?:lo|la|voy)|esempio|non|пример|не)\b|"
+    r"n't\b|例|不|(?:\A|[.!?]\s)\W*(?:once|after|before|when|later|only|as)\b",
     re.IGNORECASE,
 )
 # What tells how the calls that open the answer are made, or what they will bring.
 TOLD_BEHIND: Final = re.compile(
-    r"\A\W*(?:explanation|note|please note)\b|"
-    r"\b(?:the|these|this|each) (?:(?:given|provided|above|first|second|python) ){0,2}"
-    r"(?:functions?|function calls?|lines? of (?:python )?code|(?:python )?code|calls) (?:\W?[\w.]+\W? )?"
-    r"(?:will|is|are|has been|have been|calls?|invokes?|represents?|returns?|should be (?:invoked|called)|"
-    r"can be used|takes?|requires?|uses?)\b|"
-    r"\b(?:invok|calculat|retriev|comput)\w+\b",
+    r"\A\W*(?:explanation|note that|please note)\b|\bfunctions?\b|"
+    r"\b(?:invok|calculat|retriev|comput)(?:es?|ed|ing|ions?)\b|"
+    r"\b(?:this|these) (?:code|lines? of (?:python )?code|calls?)? ?(?:will|represents?)\b",
     re.IGNORECASE,
 )
 # The writer announces what it does next, in the first person or as what is going on.
@@ -125,6 +129,10 @@ VETO: Final = re.compile(
     r"a?wait\w*|pending|emergency|against|sorry|forbidden|wrong|incorrect|bad|denied|blocked|"
     r"(?:let me|let's|let us|i'll|i will|going to|i should|i must) not|"
     r"report(?:ing)?|repeat(?:ing)?|past(?:e|ing)|recap\w*|mentioning|documenting|"
+    r"undo|warn\w*|let me know|think(?:ing)? about|whether (?:to|this|that)|i found|notation|"
+    r"leave (?:this|that|it)|(?:made|did|pasted|wrote|sent|ran|called|tried)\W{0,3}\Z|"
+    r"spell(?:ing)?|tomorrow|later|tonight|ask|user (?:pasted|sent|wrote|said|quoted)|tell me|prints?|other agent|"
+    r"deletes|removes|destroys|erases|overwrites|wipes|your notes|see what you|"
     r"cit(?:e|ing)|reject\w*|ignor\w*|skip\w*|cancel\w*|your (?:ok(?:ay)?|word|message)|"
     r"show|explain\w*|illustrat\w*|demonstrat\w*|describ\w*)\b",
     re.IGNORECASE,

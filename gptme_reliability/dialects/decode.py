@@ -144,6 +144,8 @@ class _Scanner:
             following, end, closed = more
             calls.extend(following)
             more = self._more_json(end)
+        if closed and self._text.startswith("[", start):
+            end = self._more_calls(calls, end)
         return Span(start, end, "json", tuple(calls), closed=closed)
 
     def _calls_of(self, reading: Reading) -> list[RawCall] | None:

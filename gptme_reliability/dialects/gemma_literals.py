@@ -75,6 +75,8 @@ class _Reader:
             if self._text.startswith(closing, position):
                 return found, position + 1, True
             if position >= len(self._text):
+                if self._text.rstrip().endswith(","):
+                    raise _Broken("cut_off", "an argument is missing behind a comma", position)
                 return found, position, False
             if CLOSING.match(self._text, position):
                 self.repairs.append(Repair("missing_bracket", "$", None, closing, "lossless"))

@@ -65,8 +65,15 @@ _REASONING_OPENS: Final = re.compile(
     "|".join(re.escape(opening) for opening, _ in REASONING), re.IGNORECASE
 )
 _SPEECH_OPENS: Final = re.compile(r"<(?:answer|response|final|final_answer|assistant)>\s{0,16}\Z")
+# What templates put around the parts of an answer.
+_TEMPLATE_TOKENS: Final = re.compile(
+    r"<\|(?:open|close)\|>(?:response|tools|message)<\|sep\|>|<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|"
+    r"<\|(?:end_message|message_model|content_text)\|>"
+)
 # A few words without any claim about what follows.
-_ASIDE: Final = re.compile(r"(?:[^\s:?]{1,20}\s?){1,4}")
+_ASIDE: Final = re.compile(
+    r"[^\W\d_][^\s:?]{0,20}(?: [^\s:?]{1,20})?|(?:[^\W\d_][^\s:?]{0,20} ){0,3}[^\s:?]{1,20}[.!]"
+)
 _MOST_REASONINGS: Final = 16
 _SPECIAL: Final = re.compile(
     r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|✿|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]",
@@ -92,6 +99,8 @@ class _Cluster:
 
 def place(text: str, spans: Sequence[Span]) -> list[Placement]:
     """Say for each span whether it is a call where it stands; ``spans`` are in order."""
+    if _alone(text, spans):
+        return ["call"]
     fences = _fence_ranges(text)
     placements: list[Placement] = []
     floor, accepted_end = 0, None
@@ -110,6 +119,14 @@ def place(text: str, spans: Sequence[Span]) -> list[Placement]:
         if placement == "call":
             accepted_end = cluster.end
     return placements
+
+
+def _alone(text: str, spans: Sequence[Span]) -> bool:
+    """Whether the answer is nothing but one span without a marker: most answers with calls."""
+    if len(spans) != 1 or spans[0].marked or spans[0].dialect == "gptme":
+        return False
+    before = text[: spans[0].start]
+    return not before.strip() and after_leaked_tokens(text, spans[0].end) == len(text)
 
 
 def _clusters(text: str, spans: Sequence[Span]) -> Iterator[_Cluster]:
@@ -191,12 +208,14 @@ def _judge_special(
         return "text"
     before = "" if thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     lead = _lead(before, marked=True)
-    behind = _behind_opening(text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip())
+    behind = text[cluster.end : min(cluster.end + _NEAR, ceiling)]
+    behind = _behind_opening(_TEMPLATE_TOKENS.sub("", behind).strip())
     if "quoted" in (lead, behind):
         return "text"
-    if lead == "unannounced" and (before.rstrip().endswith(":") or behind != "nothing"):
+    if lead == "unannounced":
+        said = _behind_head(before)
         following = text[cluster.end : cluster.end + _NEAR].lstrip()
-        aside = behind == "harmless" and _ASIDE.fullmatch(_behind_head(before))
+        aside = _ASIDE.fullmatch(said) and behind != "doubtful"
         goes_on = following[:1].islower() or _LISTED.match(following)
         return "call" if aside and not goes_on else "unclear"
     return "unclear" if behind == "doubtful" else "call"
@@ -306,7 +325,7 @@ def _behind_head(before: str) -> str:
     if said != before:
         # Hunyuan opens its answer with a tag, behind its reasoning.
         said = _SPEECH_OPENS.sub("", said)
-    return _MESSAGE_HEAD.sub("", said, count=1).strip()
+    return _MESSAGE_HEAD.sub("", _TEMPLATE_TOKENS.sub("", said), count=1).strip()
 
 
 def _lead(before: str, marked: bool = False) -> _Lead:
@@ -358,7 +377,7 @@ def _behind_opening(behind: str) -> _Behind:
     said += "".join(_SENTENCES_WITH_ENDS.findall(passage.partition("\n\n")[0])[:2])
     if cues.OPENED_BEHIND.search(said) or cues.RECORDED.search(said) or said.endswith("?"):
         return "quoted"
-    return "harmless" if cues.TOLD_BEHIND.search(said) else _behind(said, marked=False)
+    return "harmless" if cues.TOLD_BEHIND.search(said) else _behind(said)
 
 
 def _continues(text: str, end: int, start: int, marked: bool) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gptme_reliability.dialects.shapes import Flaw, RawCall
@@ -22,8 +23,15 @@ _PYTHON_SPELLINGS: Final = frozenset(
 )
 # What only an interpreter could tell the value of: a bare name, or quotes around operators.
 _EXPRESSIONS: Final = frozenset({"unquoted_string", "inner_quotes"})
-# The values that most calls are made of, read without the tolerant reader.
-_SIMPLE: Final = re.compile(r"(?:'([^'\\\n\r]*)'|\"([^\"\\\n\r]*)\")(?=\s{0,16}[,)\]])")
+# The arguments that most calls are made of, read without the tolerant reader.
+_PLAIN: Final = re.compile(
+    r"(?P<key>[A-Za-z_]\w{0,120})\s{0,8}=\s{0,8}(?:"
+    r"'(?P<single>[^'\\\n\r]*)'|\"(?P<double>[^\"\\\n\r]*)\"|"
+    r"(?P<integer>-?[1-9]\d{0,15}|0)|(?P<number>-?(?:0|[1-9]\d{0,15})\.\d{1,15})|"
+    r"(?P<boolean>[Tt]rue|[Ff]alse)"
+    r")(?=\s{0,16}[,)\]])"
+)
+_NOT_CLOSED: Final = "the call ends before its closing bracket"
 
 
 def read_call(text: str, start: int) -> tuple[RawCall, int] | None:
@@ -49,38 +57,66 @@ def read_keywords(text: str, position: int, name: str, closing: str) -> tuple[Ra
             position += 1
             break
         if position >= len(text):
-            flaw = Flaw("cut_off", "the call ends before its closing bracket")
-            return RawCall(name, flaw=flaw), len(text)
+            return RawCall(name, flaw=Flaw("cut_off", _NOT_CLOSED)), len(text)
         if (keywords or positional) and separator and not separator[1]:
             flaw = Flaw("syntax", "a comma is missing between two arguments")
             return RawCall(name, flaw=flaw), position
-        key = _KEYWORD.match(text, position)
-        start_of_value = _behind_spaces(text, key.end() if key else position)
-        simple = _SIMPLE.match(text, start_of_value)
-        if simple:
-            value, position = simple[1] if simple[2] is None else simple[2], simple.end()
+        plain = _PLAIN.match(text, position)
+        if plain is not None:
+            key: str | None = plain["key"]
+            value, position = _plain_value(plain), plain.end()
         else:
-            reading = read_value(text, start_of_value, stop=closing)
-            if isinstance(reading, Fault):
-                return RawCall(name, flaw=Flaw(reading.rule, reading.message)), reading.end
-            if reading.missing_closers:
-                flaw = Flaw("cut_off", "the call ends before its closing bracket")
-                return RawCall(name, flaw=flaw), len(text)
-            if any(repair.rule in _EXPRESSIONS for repair in reading.repairs):
-                flaw = Flaw(
-                    "ambiguous", "an argument is no plain value but an expression or a name"
-                )
-                return RawCall(name, flaw=flaw), reading.end
-            repairs.extend(_under(key[1] if key else None, reading.repairs))
-            value, position = reading.value, reading.end
+            argument = _argument(text, position, closing)
+            position = argument.end
+            if argument.flaw is not None:
+                return RawCall(name, flaw=argument.flaw), position
+            key, value = argument.key, argument.value
+            repairs += argument.repairs
         if key is None:
             positional.append(value)
-        elif key[1] in keywords and keywords[key[1]] != value:
-            flaw = Flaw("duplicate_key", f"the argument {key[1]!r} is given twice")
+        elif key in keywords and keywords[key] != value:
+            flaw = Flaw("duplicate_key", f"the argument {key!r} is given twice")
             return RawCall(name, flaw=flaw), position
         else:
-            keywords[key[1]] = value
+            keywords[key] = value
     return _finished(name, keywords, positional, repairs), position
+
+
+def _plain_value(plain: re.Match[str]) -> str | int | float | bool:
+    kind = plain.lastgroup
+    if kind == "integer":
+        return int(plain["integer"])
+    if kind == "number":
+        return float(plain["number"])
+    if kind == "boolean":
+        return plain["boolean"].lower() == "true"
+    return plain[plain.lastindex or 0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    """One argument: its name if it has one, its value, or why it could not be read."""
+
+    end: int
+    key: str | None = None
+    value: Any = None
+    repairs: Sequence[Repair] = ()
+    flaw: Flaw | None = None
+
+
+def _argument(text: str, position: int, closing: str) -> _Argument:
+    match = _KEYWORD.match(text, position)
+    key = match[1] if match else None
+    start = _behind_spaces(text, match.end() if match else position)
+    reading = read_value(text, start, stop=closing)
+    if isinstance(reading, Fault):
+        return _Argument(reading.end, flaw=Flaw(reading.rule, reading.message))
+    if reading.missing_closers:
+        return _Argument(len(text), flaw=Flaw("cut_off", _NOT_CLOSED))
+    if any(repair.rule in _EXPRESSIONS for repair in reading.repairs):
+        message = "an argument is no plain value but an expression or a name"
+        return _Argument(reading.end, flaw=Flaw("ambiguous", message))
+    return _Argument(reading.end, key, reading.value, _under(key, reading.repairs))
 
 
 def _behind_spaces(text: str, position: int) -> int:

@@ -223,7 +223,10 @@ class _Mender:
     def _wrapped(self, value: Any, schema: Any, path: str) -> Iterator[_Mended]:
         """A list of the one item that was given without a list around it."""
         wanted = self._schemas.items(schema, 0)
-        if not wanted or not _is_one_item(value):
+        if not wanted:
+            return
+        if not _is_one_item(value):
+            yield from self._listed(value, schema, path)
             return
         repairs: list[Repair] = []
         item = self._all(value, wanted, child_path(path, 0), repairs)
@@ -232,6 +235,17 @@ class _Mender:
         ):
             note = _note("wrap_array", path, value, [item], "inferred")
             yield _Mended([item], (note, *repairs))
+
+    def _listed(self, value: Any, schema: Any, path: str) -> Iterator[_Mended]:
+        """A list of the items that a text names with commas, all of which are to choose from."""
+        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else []
+        for index, part in enumerate(parts):
+            choices = [self._schemas.choices(one) for one in self._schemas.items(schema, index)]
+            if not any(found and part in found for found in choices):
+                return
+        if len(parts) > 1 and self._schemas.fits(parts, schema):
+            note = _note("split_list", path, value, parts, "inferred")
+            yield _Mended(parts, (note,))
 
     def _unwrapped(self, value: list[Any], schema: Any, path: str) -> Iterator[_Mended]:
         """The one item of a list, where an item alone is wanted."""
