@@ -116,7 +116,11 @@ class Gate:
         if not inner:
             return None if len(content) < LONGEST_PARTIAL else False
         match = OPENERS.match("\n" + inner, 1)
-        if match and match.lastgroup not in ("fence", "reasoning") and opens_call(match, self._names):
+        if (
+            match
+            and match.lastgroup not in ("fence", "reasoning")
+            and opens_call(match, self._names)
+        ):
             return True
         partial = partial_start("\n" + inner, self._names, 1)
         return None if partial == 1 and len(inner) < LONGEST_PARTIAL else False

@@ -130,11 +130,14 @@ class _Attempt:
             names = list(properties(tool))[: len(raw.positional)]
             if len(names) < len(raw.positional) or set(names) & set(raw.arguments):
                 return None
-            if validate({**dict(zip(names, raw.positional)), **raw.arguments}, tool):
+            if validate(self._named(names), tool):
                 return None
         self._note(Repair("positional", f"$.{n}", None, n, "inferred") for n in names)
-        return {**dict(zip(names, raw.positional)), **raw.arguments}
+        return self._named(names)
 
+    def _named(self, names: Sequence[str]) -> dict[str, Any]:
+        """The arguments, those without a name under these names."""
+        return {**dict(zip(names, self._raw.positional, strict=True)), **self._raw.arguments}
 
     def _typed(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
         """Bare texts between tags with the types that the tool's schema gives them."""

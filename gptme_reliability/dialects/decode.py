@@ -15,7 +15,7 @@ from typing import Final
 from gptme_reliability.dialects.block import Budget, read_block, read_line_head
 from gptme_reliability.dialects.call_list import known_names, object_calls, read_mixed_list
 from gptme_reliability.dialects.json_call import envelope_calls
-from gptme_reliability.dialects.openers import OPENERS, opens_call
+from gptme_reliability.dialects.openers import OPENERS, envelope_key, opens_call
 from gptme_reliability.dialects.python_call import read_call, read_call_list
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
 from gptme_reliability.dialects.table import (
@@ -31,6 +31,7 @@ _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in R
 _ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
 _TICKS: Final = re.compile(r"[ \t]{0,3}(`{1,3}|[\"'])")
+_FIRST_NAME: Final = re.compile(r"\[[\s\[({\"'`]{0,160}([A-Za-z_][\w.\-]{0,120})")
 _COMMA: Final = re.compile(r"\s{0,16},[ \t]{0,8}\\?\s{0,64}")
 _BETWEEN: Final = re.compile(r"[\s,;]{0,64}")
 _HOST_CALL: Final = re.compile(r"@([\w.\-]{1,80})(?:\(([^\s()]{0,80})\))?:?\s{0,64}")
@@ -119,6 +120,8 @@ class _Scanner:
             return read_line_head(self._text, match.start("line"), self._budget)
         if kind == "host":
             return self._host_call(match.start())
+        if kind == "named":
+            return self._named_call(match)
         if kind == "ticked":
             return self._ticked(match.start("ticked"))
         if kind == "calls" or (kind == "quoted" and "{" not in match[0][:-1]):
@@ -161,7 +164,10 @@ class _Scanner:
 
     def _mixed_list(self, start: int) -> Span | None:
         """A list of calls that are spelled in several ways; only the text's end may cut it."""
-        if not self._text.startswith("[", start):
+        first = _FIRST_NAME.match(self._text, start)
+        if first is None:
+            return None
+        if first[1] not in known_names(self._names) and envelope_key(first[1]) is None:
             return None
         found = read_mixed_list(self._text, start, known_names(self._names))
         if found is None or (not found[2] and self._text[found[1] :].strip()):
@@ -230,6 +236,17 @@ class _Scanner:
             calls.extend(following)
             end = behind
         return end
+
+    def _named_call(self, match: re.Match[str]) -> Span | None:
+        """The tool's name on a line, its arguments as JSON below (Functionary 3.2)."""
+        reading = read_value(self._text, match.end())
+        if isinstance(reading, Fault):
+            self._budget.spend(reading.end - match.end())
+            call = RawCall(match["caller"], flaw=Flaw(reading.rule, reading.message))
+            return Span(match.start("named"), len(self._text), "functionary_v32", (call,))
+        call = RawCall(match["caller"], reading.value, reading.repairs)
+        closed = reading.missing_closers == 0
+        return Span(match.start("named"), reading.end, "functionary_v32", (call,), closed=closed)
 
     def _python_call(self, start: int) -> Span | None:
         found = read_call(self._text, start)

@@ -74,6 +74,7 @@ def _openers() -> re.Pattern[str]:
         rf"{_LINE_START}(?P<ticked>[ \t]{{0,3}}(?:`{{1,3}}|[\"'])(?={ticked}))",
         rf"{_LINE_START}(?P<fence>[ \t]{{0,3}}(?:`{{3,}}|~{{3,}}))",
         rf"{_LINE_START}(?P<line>{_LINE_HEAD})",
+        rf"{_LINE_START}[ \t]{{0,16}}(?P<named>(?P<caller>{_NAME})[ \t]{{0,4}}\n\s{{0,64}}(?=\{{))",
         rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?P<callee>{_NAME})[ \t]?\()",
     ]
     return re.compile("|".join(parts), re.MULTILINE | re.IGNORECASE)
@@ -105,8 +106,8 @@ def opens_call(match: re.Match[str], names: frozenset[str]) -> bool:
         return envelope_key(match["key"]) is not None
     if kind == "objects":
         return envelope_key(match["key2"]) is not None
-    if kind in ("python", "ticked", "host"):
-        name = match["callee"] or match["tick"] or match["at"]
+    if kind in ("python", "ticked", "host", "named"):
+        name = match["callee"] or match["tick"] or match["at"] or match["caller"]
         return name is None or name.lower() in _lowered(names)
     return True
 
@@ -159,7 +160,8 @@ def _partial_bracket(tail: str, first: int) -> int | None:
 _LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>", "[/THINK]")
 _DEEPEST_INDENT: Final = 16
 # The first word of a line, which a sign behind it may turn into the head of a call.
-_FIRST_WORD: Final = re.compile(r"[A-Za-z_][\w.\-]{0,80}(?:\[[A-Za-z]{0,4})?\Z")
+_FIRST_WORD: Final = re.compile(r"[A-Za-z_](?:[\w.\-]{0,79}\w)?(?:\[[A-Za-z]{0,4})?\Z")
+_NAME_LINE: Final = re.compile(r"(?:^|[\n>])[ \t]{0,16}([A-Za-z_][\w.\-]{0,80})[ \t]{0,4}\n\s{0,64}\Z")
 _PREFIXES: Final = ("functions.", "function.", "tools.", "tool.", "default_api.")
 
 
@@ -167,6 +169,9 @@ def _partial_line(tail: str, names: Iterable[str], first: int) -> int | None:
     start = max(tail.rfind(end) + len(end) if end in tail else -1 for end in _LINE_ENDS)
     if start < 0:
         return None
+    named = _NAME_LINE.search(tail, max(first - 1, len(tail) - LONGEST_PARTIAL, 0))
+    if named and any(name.lower() == named[1].lower() for name in names):
+        return max(named.start(1), first)
     line = tail[start:].lower()
     word = line.lstrip(" \t")
     start = max(start, first)

@@ -32,9 +32,7 @@ _NEAR: Final = 240
 _FAR: Final = 600
 _ENCLOSING: Final = 2_000
 
-_FENCE: Final = re.compile(
-    r"^(?:<\|[\w ]{1,40}\|>)?[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE
-)
+_FENCE: Final = re.compile(r"^(?:<\|[\w ]{1,40}\|>)?[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _LISTED: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|\(?[a-zA-Z][.)]|>|\||#{1,6})\s")
 _SENTENCE_END: Final = re.compile(r"(?:[.!?:;…。！？：]|\*\*)\s*\Z")
 _TRAILING: Final = re.compile(r"\A\s*[.,;:!)}\]\"'»”’`]*\s*")
@@ -270,9 +268,15 @@ def _stands_free(text: str, members: Sequence[Span], indented: bool = False) -> 
     line_end = len(text) if newline < 0 else newline
     after = text[min(after_leaked_tokens(text, end), line_end) : line_end][:_NEAR]
     lead = _behind_head(before)
-    if before.count("`") % 2 or _LISTED.match(before.lstrip()) or (_INDENTED.match(before) and not indented):
+    if (
+        before.count("`") % 2
+        or _LISTED.match(before.lstrip())
+        or (_INDENTED.match(before) and not indented)
+    ):
         return False
-    if lead and (span.dialect == "gptme" or not lead.lstrip("*")[:1].isalpha() or lead[-1] in "\"'“‘«(="):
+    if lead and (
+        span.dialect == "gptme" or not lead.lstrip("*")[:1].isalpha() or lead[-1] in "\"'“‘«(="
+    ):
         return False
     if after.lstrip()[:1] in ("?", "`") or (lead and after.lstrip()[:1] in ('"', "'", "”", ")")):
         return False
