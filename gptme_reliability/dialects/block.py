@@ -59,6 +59,7 @@ _FAR: Final = 4_000
 _ITEM: Final = re.compile(r"[\s,]{0,256}(?=\{)")
 _BRACKET: Final = re.compile(r"\s{0,16}\]")
 _MOST_HEADS: Final = 4
+_JUNK_BEFORE_TOKEN: Final = re.compile(r"[^<>{\[\n]{1,80}(?=<[|｜])")
 _JUNK: Final = re.compile(r"[^\[{<]{1,80}(?=\[\s{0,16}\{)")
 
 
@@ -176,9 +177,14 @@ class _Block:
             position = self._token_end = token.end()
 
     def _behind_junk(self, position: int) -> int:
-        """Mistral models write a few words between their marker and the list of calls."""
-        junk = _JUNK.match(self._text, position) if self._dialect == "mistral" else None
-        return junk.end() if junk else position
+        """Some models write a few words between the marker of a section and its first call."""
+        if self._dialect == "mistral":
+            junk = _JUNK.match(self._text, position)
+            return junk.end() if junk else position
+        junk = _JUNK_BEFORE_TOKEN.match(self._text, position) if self._dialect else None
+        token = FILLING.match(self._text, junk.end()) if junk else None
+        opens = token is not None and token["open"] is not None
+        return self._skip(junk.end()) if junk and opens else position
 
     def _behind_broken(self, start: int, fault: int) -> int:
         """A call that cannot be read reaches to its closing token, or to the end."""

@@ -30,6 +30,8 @@ _Item: TypeAlias = tuple[list[RawCall], int]
 FLAT_ARGUMENTS: Final = "flat_arguments"
 """The rule of a repair that says: the arguments stood beside the name."""
 
+# The rule of a flaw behind which a list can be read on: every value is whole.
+_MISSPELLED: Final = "envelope"
 _HOLDERS: Final = ARGUMENT_KEYS | LIST_KEYS
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
 _DEEPEST: Final = 3
@@ -83,7 +85,7 @@ def read_mixed_list(
             break
         more, position = found
         calls += more
-        if more[-1].flaw is not None:
+        if more[-1].flaw is not None and more[-1].flaw.rule != _MISSPELLED:
             return calls, position, False
         separator = SEPARATOR.match(text, position)
         position = separator.end() if separator else position
@@ -192,7 +194,7 @@ def _pair(text: str, position: int, names: Names) -> _Item | None:
     found = _named_arguments(text, name.end(), name[2], _CLOSING[text[position]])
     if found is None or text[position] == "[":
         return found
-    flaw = Flaw("envelope", "the call is a tuple of a name and its arguments")
+    flaw = Flaw(_MISSPELLED, "the call is a tuple of a name and its arguments")
     return [RawCall(name[2], flaw=flaw)], found[1]
 
 

@@ -147,9 +147,8 @@ class _Scanner:
             following, end, closed = more
             calls.extend(following)
             more = self._more_json(end)
-        if closed and self._text.startswith("[", start):
-            end = self._more_calls(calls, end)
-        return Span(start, end, "json", tuple(calls), closed=closed)
+        span = Span(start, end, "json", tuple(calls), closed=closed)
+        return self._with_more(span) if self._text.startswith("[", start) else span
 
     def _calls_of(self, reading: Reading) -> list[RawCall] | None:
         if not isinstance(reading.value, list):
@@ -205,7 +204,7 @@ class _Scanner:
         if found is None or not found[2]:
             mixed = self._mixed_list(start)
             if mixed is not None or found is None:
-                return mixed
+                return mixed and self._with_more(mixed)
         calls, end, closed = found
         if calls[-1].flaw is not None:
             self._budget.spend(end - start)
@@ -213,9 +212,12 @@ class _Scanner:
                 return None
             # The rest may be the inside of a broken string.
             end = len(self._text)
-        if closed:
-            end = self._more_calls(calls, end)
-        return Span(start, end, "pythonic", tuple(calls), closed=closed)
+        return self._with_more(Span(start, end, "pythonic", tuple(calls), closed=closed))
+
+    def _with_more(self, span: Span) -> Span:
+        calls = list(span.calls)
+        end = self._more_calls(calls, span.end) if span.closed else span.end
+        return replace(span, calls=tuple(calls), end=end)
 
     def _more_calls(self, calls: list[RawCall], end: int) -> int:
         """Add the calls and lists that follow behind a comma; return the index behind them."""
@@ -257,10 +259,7 @@ class _Scanner:
             self._budget.spend(end - start)
             if call.flaw.rule != "cut_off":
                 return None
-        calls = [call]
-        if call.flaw is None:
-            end = self._more_calls(calls, end)
-        return Span(start, end, "python_call", tuple(calls), closed=call.flaw is None)
+        return self._with_more(Span(start, end, "python_call", (call,), closed=call.flaw is None))
 
     def _knows(self, name: str | None) -> bool:
         last = (name or "").rsplit(".", 1)[-1].lower()

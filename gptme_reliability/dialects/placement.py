@@ -353,7 +353,9 @@ def _lead(before: str, marked: bool = False) -> _Lead:
         return "quoted"
     if cues.RECORDED.search(paragraph) or cues.IMPERATIVE.search(paragraph):
         return "quoted"
-    return "quoted" if cues.DATA_HEADING.search(paragraph) else "unannounced"
+    # Without a colon the words before a marker are no heading.
+    heading = cues.DATA_HEADING.search(paragraph) and (not marked or before.endswith(":"))
+    return "quoted" if heading else "unannounced"
 
 
 def _behind(behind: str) -> _Behind:
