@@ -25,4 +25,5 @@ def within_one_edit(left: str, right: str) -> bool:
 
 def fold(name: str) -> str:
     """A name without case, spaces and separators: what two spellings of it share."""
-    return "".join(filter(str.isalnum, name.lower()))
+    lowered = name.lower()
+    return lowered if lowered.isalnum() else "".join(filter(str.isalnum, lowered))

@@ -44,6 +44,7 @@ CUT_OFF_REASONS: Final = frozenset(
     }
 )
 """Finish reasons that say the output was cut or broken off; others count as ended by itself."""
+_ENCODER: Final = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,10 @@ def decide(
     )
 
 
-def _without_duplicates(judged: Sequence[Judged]) -> list[Judged]:
+def _without_duplicates(judged: Sequence[Judged]) -> Sequence[Judged]:
     """The attempts without exact repetitions of calls; a repair says how often one was written."""
+    if len(judged) < 2:
+        return judged
     kept: dict[str, tuple[int, Judged]] = {}
     times: Counter[str] = Counter()
     for index, item in enumerate(judged):
@@ -158,6 +161,6 @@ def _refused(item: Judged, reason: str) -> RefusedCall:
 
 def _identity(call: Call) -> str:
     try:
-        return f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
+        return f"{call.name} {_ENCODER.encode(call.arguments)}"
     except (TypeError, ValueError, RecursionError):
         return f"{call.name} {id(call)}"

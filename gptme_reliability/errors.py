@@ -5,7 +5,8 @@
     ReliabilityError
     ├── ConfigError            a config key or value is wrong
     └── InputError             a file or row given by the user cannot be used
-        └── ToolDefinitionError    a tool definition is no tool definition
+        ├── ToolDefinitionError    a tool definition is no tool definition
+        └── EncodingError          a call cannot be written in a dialect
 
 Each carries one line that says what is wrong, where, and what to do.
 Nothing a *model* writes raises: that is what verdicts are for.
@@ -28,3 +29,7 @@ class InputError(ReliabilityError):
 
 class ToolDefinitionError(InputError):
     """A tool definition is no tool definition."""
+
+
+class EncodingError(InputError):
+    """A call cannot be written in a dialect so that it reads back the same."""

@@ -165,7 +165,8 @@ def _judged(
 ) -> list[Judged]:
     """The calls of a span; none where it takes so much guessing that it is text."""
     raws = [
-        replace(raw, flaw=raw.flaw or flaw) for raw, flaw in zip(span.calls, flaws, strict=True)
+        raw if raw.flaw or not flaw else replace(raw, flaw=flaw)
+        for raw, flaw in zip(span.calls, flaws, strict=True)
     ]
     found = [
         settle(raw, tools, policy, first + i, span.dialect, written) for i, raw in enumerate(raws)

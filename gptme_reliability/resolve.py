@@ -32,6 +32,10 @@ _PREFIXES: Final = (
     "default_api:",
     "api.",
 )
+_LONG_ALIASES: Final = {
+    tool: frozenset(a for a, target in TOOL_ALIASES.items() if target == tool and len(a) > 3)
+    for tool in TOOL_ALIASES.values()
+}
 _WORDS: Final = re.compile(r"[a-z0-9]+")
 _NO_LETTERS: Final = re.compile(r"[\W_]+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -56,7 +60,7 @@ def callable_names(tools: Iterable[ToolDefinition]) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _with_aliases(offered: frozenset[str]) -> frozenset[str]:
-    return offered | {a for a, target in TOOL_ALIASES.items() if target in offered and len(a) > 3}
+    return offered.union(*(_LONG_ALIASES[name] for name in offered if name in _LONG_ALIASES))
 
 
 def resolve_tool(

@@ -24,7 +24,7 @@ from gptme_reliability.schema_keywords import (
     is_loose,
 )
 from gptme_reliability.schema_values import GONE, Place
-from gptme_reliability.type_names import type_schema
+from gptme_reliability.type_names import JSON_TYPES, type_schema
 
 _DEEPEST: Final = 64
 _MOST_STEPS: Final = 20_000
@@ -33,6 +33,13 @@ _OPEN: Final = COMPOSED | {"properties", "patternProperties", "additionalPropert
 # A schema under any other keyword stands for itself and must be whole.
 _PARTS: Final = frozenset(
     {*("anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains"), "dependentSchemas"}
+)
+# Of a schema with nothing else in it one look tells whether it is right.
+_COMMON: Final = frozenset(
+    {
+        *("type", "description", "title", "properties", "required", "additionalProperties"),
+        *("items", "enum", "default"),
+    }
 )
 
 
@@ -52,6 +59,8 @@ def as_meant(parameters: Any) -> tuple[Any, tuple[Mended, ...]]:
 
     Without a change the first is ``parameters`` itself.
     """
+    if _is_right_object(parameters):
+        return parameters, ()
     reader = _Reader()
     try:
         meant = reader.arguments(parameters)
@@ -59,6 +68,47 @@ def as_meant(parameters: Any) -> tuple[Any, tuple[Mended, ...]]:
         # Keys that are no text, a text that is no JSON: nothing that could be understood.
         return parameters, ()
     return (meant, tuple(reader.mended)) if reader.mended else (parameters, ())
+
+
+def _is_right_object(schema: Any) -> bool:
+    return _is_right(schema, _DEEPEST) and schema["type"] == "object" and "properties" in schema
+
+
+def _is_right(schema: Any, depth: int) -> bool:
+    """Whether a schema needs no mend for certain, as most do not; False means: read it."""
+    if not isinstance(schema, dict) or depth <= 0 or not _COMMON.issuperset(schema):
+        return False
+    kind = schema.get("type")
+    if not isinstance(kind, str) or kind not in JSON_TYPES:
+        return False
+    for key, said in schema.items():
+        if key in ("type", "title", "description"):
+            right = isinstance(said, str)
+        elif key == "properties":
+            right = isinstance(said, dict) and all(_is_right(m, depth - 1) for m in said.values())
+        elif key == "items":
+            right = _is_right(said, depth - 1)
+        elif key == "required":
+            right = _named_once(said, schema.get("properties"))
+        elif key == "enum":
+            right = kind == "string" and isinstance(said, list) and bool(said)
+        elif key == "default":
+            right = kind == "string" or not isinstance(said, str)
+        else:  # additionalProperties
+            right = isinstance(said, bool)
+        if not right:
+            return False
+    return True
+
+
+def _named_once(names: Any, members: Any) -> bool:
+    """Whether these are the names of some properties, each once."""
+    return (
+        isinstance(names, list)
+        and isinstance(members, dict)
+        and all(isinstance(name, str) and name in members for name in names)
+        and len(set(names)) == len(names)
+    )
 
 
 class _Reader:

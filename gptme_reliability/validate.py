@@ -21,14 +21,11 @@ if TYPE_CHECKING:
 
 _MOST_VIOLATIONS: Final = 20
 _DEEPEST: Final = 64
-_PLAIN_KEYWORDS: Final = frozenset(
+# What the check for plain schemas understands, and what says nothing about validity.
+_KNOWN_KEYWORDS: Final = frozenset(
     {
-        *("type", "properties", "required", "additionalProperties", "items", "enum", "const"),
+        *("type", "properties", "required", "additionalProperties", "items", "enum"),
         *("anyOf", "allOf"),
-    }
-)
-_ANNOTATIONS: Final = frozenset(
-    {
         *("description", "title", "default", "examples", "$schema", "$id", "$comment"),
         *("deprecated", "readOnly", "writeOnly", "$defs", "definitions"),
     }
@@ -114,12 +111,9 @@ def _plainly_valid(value: Any, schema: Any, depth: int) -> bool:
     """Whether the value is certainly valid; False means only that this check cannot tell."""
     if schema is True:
         return True
-    if not isinstance(schema, Mapping) or depth <= 0:
+    if not isinstance(schema, (dict, Mapping)) or depth <= 0:
         return False
-    for keyword in schema:
-        if keyword not in _PLAIN_KEYWORDS and keyword not in _ANNOTATIONS:
-            return False
-    if "const" in schema or not _plain_type(value, schema.get("type")):
+    if not _KNOWN_KEYWORDS.issuperset(schema) or not _plain_type(value, schema.get("type")):
         return False
     enum = schema.get("enum")
     if enum is not None and not (
@@ -134,7 +128,9 @@ def _plainly_valid(value: Any, schema: Any, depth: int) -> bool:
             return False
         if not all(_plainly_valid(value, branch, depth - 1) for branch in every):
             return False
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return True
+    if isinstance(value, (dict, Mapping)):
         return _plain_object(value, schema, depth)
     if isinstance(value, list) and "items" in schema:
         return all(_plainly_valid(item, schema["items"], depth - 1) for item in value)
@@ -144,10 +140,11 @@ def _plainly_valid(value: Any, schema: Any, depth: int) -> bool:
 def _plain_object(value: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> bool:
     properties = schema.get("properties", {})
     required = schema.get("required", [])
-    if not isinstance(properties, Mapping) or not isinstance(required, list):
+    if not isinstance(properties, (dict, Mapping)) or not isinstance(required, list):
         return False
-    if any(name not in value for name in required):
-        return False
+    for name in required:
+        if name not in value:
+            return False
     extras = schema.get("additionalProperties", True)
     for name, member in value.items():
         if name in properties:
@@ -159,14 +156,14 @@ def _plain_object(value: Mapping[str, Any], schema: Mapping[str, Any], depth: in
 
 
 def _plain_type(value: Any, wanted: Any) -> bool:
+    if wanted == "string":
+        return isinstance(value, str)
     if isinstance(wanted, list):
         return any(isinstance(kind, str) and _plain_type(value, kind) for kind in wanted)
     if wanted is None:
         return True
     if wanted == "null":
         return value is None
-    if wanted == "string":
-        return isinstance(value, str)
     if wanted == "object":
         return isinstance(value, Mapping)
     if wanted == "array":

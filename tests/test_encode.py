@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gptme_reliability.dialects.encode import ENCODERS, EncodingError, encode
 from gptme_reliability.distance import fold
 from gptme_reliability.types import Call
 
+# gptme's own text formats are no calls for ``check``; they have tests of their own.
+_DIALECTS = [dialect for dialect in ENCODERS if dialect not in ("gptme_markdown", "gptme_xml")]
 _ROWS = [
     json.loads(line)
     for line in (Path(__file__).parent / "cases/encode.jsonl").read_text("utf-8").splitlines()
@@ -67,23 +70,95 @@ _arguments = st.fixed_dictionaries(
 
 
 def _assert_read_back(arguments: Sequence[dict[str, Any]], dialect: str) -> None:
-    written = encode([Call("run", item) for item in arguments], dialect)
+    written = encode([Call("run", item) for item in arguments], dialect, [_TOOL])
     verdict = check(ModelOutput(written), [_TOOL])
     assert isinstance(verdict, Accept), (written, verdict)
     assert [call.arguments for call in verdict.calls] == list(arguments), written
     assert verdict.repairs == () and verdict.refused == () and verdict.text == "", written
 
 
-@pytest.mark.parametrize("dialect", ENCODERS)
+@pytest.mark.parametrize("dialect", _DIALECTS)
 @pytest.mark.parametrize("row", _ROWS, ids=lambda row: row["id"])
 def test_awkward_values_read_back(row: dict[str, Any], dialect: str) -> None:
-    _assert_read_back(row["arguments"], dialect)
+    if dialect in row.get("refused", {}):
+        with pytest.raises(EncodingError, match=re.escape(row["refused"][dialect])):
+            _assert_read_back(row["arguments"], dialect)
+    else:
+        _assert_read_back(row["arguments"], dialect)
 
 
-@pytest.mark.parametrize("dialect", ENCODERS)
+@pytest.mark.parametrize("dialect", _DIALECTS)
 @given(arguments=st.lists(_arguments, min_size=1, max_size=3, unique_by=repr))
 def test_any_calls_read_back(dialect: str, arguments: list[dict[str, Any]]) -> None:
-    _assert_read_back(arguments, dialect)
+    try:
+        _assert_read_back(arguments, dialect)
+    except EncodingError:
+        # Only a dialect of bare text may refuse a value, and only for tags inside it.
+        assert dialect == "qwen3_coder" and any("<" in str(a.get("text")) for a in arguments)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "carried"),
+    [
+        ({"type": "string"}, "5", True),
+        ({"type": "string"}, "null", True),
+        ({"type": "string"}, "\r\n x", True),
+        ({"type": "string"}, "x\r", False),
+        ({"type": "integer"}, 5, True),
+        ({"type": ["string", "null"]}, None, True),
+        ({"type": ["string", "null"]}, "null", False),
+        ({"type": ["string", "integer"]}, "5", True),
+        ({"type": ["string", "integer"]}, 5, False),
+        ({}, "5", True),
+        ({}, 5, False),
+        ({"type": "boolean"}, True, True),
+        ({"type": "array", "items": {"type": "string"}}, ["</parameter>\n</function>"], True),
+        ({"type": "object"}, {"a": [1.0, None]}, True),
+    ],
+)
+def test_bare_text_is_typed_by_the_schema(schema: Any, value: Any, carried: bool) -> None:
+    tool = ToolDefinition("run", {"type": "object", "properties": {"value": schema}})
+    calls = [Call("run", {"value": value})]
+    if not carried:
+        with pytest.raises(EncodingError, match=r"run: \$\.value would be read otherwise"):
+            encode(calls, "qwen3_coder", [tool])
+        return
+    verdict = check(ModelOutput(encode(calls, "qwen3_coder", [tool])), [tool])
+    assert isinstance(verdict, Accept) and verdict.repairs == ()
+    assert verdict.calls[0].arguments == {"value": value}
+    assert type(verdict.calls[0].arguments["value"]) is type(value)
+
+
+def test_bare_text_needs_the_definition() -> None:
+    with pytest.raises(EncodingError, match="run: qwen3_coder.*definition"):
+        encode([Call("run", {"text": "x"})], "qwen3_coder")
+
+
+def test_the_spelling_of_qwen3_coder() -> None:
+    written = encode([Call("run", {"text": "a\nb", "count": 2})], "qwen3_coder", [_TOOL])
+    assert written == (
+        "<tool_call>\n<function=run>\n<parameter=text>\na\nb\n</parameter>\n"
+        "<parameter=count>\n2\n</parameter>\n</function>\n</tool_call>"
+    )
+
+
+@pytest.mark.parametrize("dialect", ["hermes", "mistral", "pythonic", "gptme"])
+def test_ordinary_text_reads_as_it_is(dialect: str) -> None:
+    text = "if a[0] < b | c > `d`: print('é☃ 東京 😀')  # @home"
+    assert text in encode([Call("run", {"text": text})], dialect)
+
+
+@pytest.mark.parametrize("dialect", ["hermes", "mistral", "pythonic", "gptme"])
+@pytest.mark.parametrize("marker", ["</tool_call>", "[TOOL_CALLS]", "</think>", "<|im_end|>"])
+def test_a_marker_never_stands_in_a_string(marker: str, dialect: str) -> None:
+    text = encode([Call("run", {"text": f"<{marker}{marker}"})], dialect)
+    assert text.count(marker) == encode([Call("run", {"text": ""})], dialect).count(marker)
+
+
+def test_half_a_character_is_carried_and_two_halves_are_refused() -> None:
+    _assert_read_back([{"text": "a\ud83d"}], "hermes")
+    with pytest.raises(EncodingError, match=r"\$\.text"):
+        encode([Call("run", {"text": "\ud83d\ude00"})], "hermes")
 
 
 def test_an_unknown_dialect_is_named() -> None:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from recording_host import RecordingHost, ask, sdk
 from scripted_server import TOOLS, call, completion, serving
 
-from gptme_reliability import Accept, ModelOutput, Policy, Retry, ToolDefinition, check
+from gptme_reliability import Accept, ModelOutput, Policy, Retry, ToolDefinition, check, schemas
 from gptme_reliability.adapters.openai_request import mend_tools
 from gptme_reliability.repair.reading import same
 from gptme_reliability.schemas import as_meant
@@ -126,6 +126,34 @@ def test_nothing_raises_and_twice_is_once(parameters: Any) -> None:
     meant, mended = as_meant(parameters)
     assert (meant is parameters) == (not mended)
     assert as_meant(meant)[0] == meant
+
+
+KINDS = st.sampled_from(["string", "integer", "object", "array", "null", "str", "any", "", None])
+ORDINARY = st.recursive(
+    st.fixed_dictionaries({"type": KINDS}),
+    lambda inner: st.fixed_dictionaries(
+        {"type": KINDS},
+        optional={
+            "description": st.sampled_from(["", "a path", None, {"type": "string"}]),
+            "properties": st.dictionaries(st.sampled_from("abA"), inner, max_size=2) | inner,
+            "required": st.lists(st.sampled_from(["a", "b", "A", 1]), max_size=2) | st.booleans(),
+            "items": inner | st.lists(inner, max_size=1),
+            "enum": st.lists(st.sampled_from(["a", "1", 1, None]), max_size=2) | st.just("a|b"),
+            "default": st.sampled_from(["a", "1", 1, None]),
+            "additionalProperties": st.sampled_from([True, False, "false", None, {"type": "str"}]),
+        },
+    ),
+    max_leaves=4,
+)
+
+
+@given(ORDINARY | ORDINARY.map(lambda member: {"type": "object", "properties": {"a": member}}))
+def test_what_passes_at_one_look_needs_no_mend(parameters: Any) -> None:
+    """The short way for right schemas leaves nothing out that the long way would change."""
+    if schemas._is_right_object(parameters):
+        reader = schemas._Reader()
+        assert reader.arguments(parameters) == parameters
+        assert not reader.mended
 
 
 @given(st.text(max_size=40) | st.text(alphabet="listr[]<>|,? '\"", max_size=40))

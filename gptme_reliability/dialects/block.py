@@ -227,6 +227,8 @@ class _Block:
         text = self._text
         if depth > _MOST_HEADS:
             return None
+        if text.startswith("{", position):
+            return self._json(position)
         if skipped := SKIPPED.match(text, position):
             return self._behind_head(skipped, depth)
         if text.startswith(PREFIX, position):
@@ -244,8 +246,8 @@ class _Block:
         if gemma := read_gemma(text, position):
             call, end, complete = gemma
             return Found([call], end, "gemma4", complete)
-        if text.startswith(("{", "["), position):
-            listed = read_call_list(text, position) if text[position] == "[" else None
+        if text.startswith("[", position):
+            listed = read_call_list(text, position)
             if listed:
                 return Found(*listed[:2], None, listed[2])
             return self._json(position)

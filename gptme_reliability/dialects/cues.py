@@ -83,8 +83,8 @@ OPENED_BEHIND: Final = re.compile(
     r"looks? like|is (?:how|what)|save (?:this|it)|(?:run|execute) (?:this|that|it)|paste|add this|"
     r"not (?:run|running|execute\w*|call\w*|sen[dt]\w*|going to|actually|do)|never|cannot|"
     r"refus\w*|declin\w*|reject\w*|decided against|stopped|stopping|wrong|failed|dry run|"
-    r"cancel\w*|wait\w*|hold off|confirm\w*|approv\w*|permission|go-ahead|review|check (?:it|this|that)|"
-    r"ask first|your (?:ok(?:ay)?|call|turn)|let me know|tell me|"
+    r"cancel\w*|wait\w*|hold off|confirm\w*|approv\w*|permission|go-ahead|review|"
+    r"check (?:it|this|that)|ask first|your (?:ok(?:ay)?|call|turn)|let me know|tell me|"
     r"you (?:can(?! use the function)|should|need|must|have to|asked|want)|"
     r"shall i|may i|should i|do you want|the word|to proceed|"
     r"was (?:called|run|executed|sent)|evaluat(?:es?|ed)|between two (?:tags|markers)|"
@@ -98,15 +98,18 @@ OPENED_BEHIND: Final = re.compile(
 TOLD_BEHIND: Final = re.compile(
     r"\A\W*(?:explanation|note that|please note)\b|\bfunctions?\b|"
     r"\b(?:invok|calculat|retriev|comput)(?:es?|ed|ing|ions?)\b|"
-    r"\b(?:this|these) (?:code|lines? of (?:python )?code|calls?)? ?(?:will|represents?)\b",
+    r"\b(?:this|these) (?:code |lines? of (?:python )?code |calls? )?"
+    r"(?:will|represents?|asks?|gets?|fetch(?:es)?|reads?|lists?|finds?|search(?:es)?)\b|"
+    r"\A\W*(?:the )?(?:results?|output) (?:shows?|is|means?|will)\b",
     re.IGNORECASE,
 )
 # The writer announces what it does next, in the first person or as what is going on.
 INTENT: Final = re.compile(
-    r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|i have to|i must|"
+    r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i have to|i must|"
+    r"i need (?:to|some|more)|"
     r"i want to|i should|i can|i would like to|i'd like to|i(?:'m| am) (?:now )?\w+ing|"
     r"(?:first|now|next|then|so),? i|going to|\A\W*need to|"
-    r"here (?:is|are|comes?|goes?) (?:the|my|your) (?:\w+ ){0,2}?calls?|"
+    r"here(?:'s| is| are| comes?| goes?) (?:the|my|your|an?) (?:\w+ ){0,2}?calls?|"
     r"we can use the following (?:tool |function )?calls?|"
     r"the following (?:tool |function )?calls? can be (?:made|used)|"
     r"ich (?:werde|sehe|schaue|lese|prüfe|führe|rufe|liste|starte|suche|öffne|lasse|erstelle|"
@@ -119,7 +122,8 @@ INTENT: Final = re.compile(
     r"\A\W*(?:(?:ok(?:ay)?|sure|alright|right|now|step \d+)\W+)?"
     r"(?!some|any|every|no|dur|str|warn|accord|regard|mean)\w+ing\b|"
     r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|right)\W*\Z|"
-    r"(?:\A|\n)\W*(?:action|(?:corrected )?(?:tools?|functions?)[ _]call(?:s|ing)?(?: sections?| response)?|thought|calling|"
+    r"(?:\A|\n)\W*(?:action|thought|calling|"
+    r"(?:corrected )?(?:tools?|functions?)[ _]call(?:s|ing)?(?: sections?| response)?|"
     r"to \w+ (?:this|that|it|your))\b",
     re.IGNORECASE,
 )

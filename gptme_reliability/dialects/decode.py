@@ -30,6 +30,10 @@ _OPENING_CHARS: Final = re.compile(r"[{\[<@(`~]|Action Input:", re.IGNORECASE)
 _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in REASONING}
 _ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
+# Fences that are made for calls, where others may hold code as well.
+_FENCES_OF_CALLS: Final = frozenset(
+    {"tool", "tools", "tool_call", "tool_calls", "tool_code", "tool_use", "function_call"}
+)
 _TICKS: Final = re.compile(r"[ \t]{0,3}(`{1,3}|[\"'])")
 _FIRST_NAME: Final = re.compile(r"\[[\s\[({\"'`]{0,160}([A-Za-z_][\w.\-]{0,120})")
 _COMMA: Final = re.compile(r"\s{0,16},[ \t]{0,8}\\?\s{0,64}")
@@ -117,7 +121,8 @@ class _Scanner:
         if kind == "marker":
             return read_block(self._text, match.start("marker"), self._budget)
         if kind == "line":
-            return read_line_head(self._text, match.start("line"), self._budget)
+            head = read_line_head(self._text, match.start("line"), self._budget)
+            return head or self._prefixed_call(match.start("line"))
         if kind == "host":
             return self._host_call(match.start())
         if kind == "named":
@@ -261,6 +266,11 @@ class _Scanner:
                 return None
         return self._with_more(Span(start, end, "python_call", (call,), closed=call.flaw is None))
 
+    def _prefixed_call(self, start: int) -> Span | None:
+        """``functions.f(…)`` where ``f`` is a tool."""
+        span = self._python_call(start)
+        return span if span is not None and self._knows(span.calls[0].name) else None
+
     def _knows(self, name: str | None) -> bool:
         last = (name or "").rsplit(".", 1)[-1].lower()
         return any(known.lower() in (last, (name or "").lower()) for known in self._names)
@@ -283,7 +293,10 @@ class _Scanner:
         line = _FENCE_LINE.match(self._text, start)
         if line is None or line[2].strip().lower() not in CALL_FENCES:
             return None
-        span = self._inside_fence(self._skip_spaces(line.end()))
+        content = self._skip_spaces(line.end())
+        span = self._inside_fence(content)
+        if span is None and line[2].strip().lower() in _FENCES_OF_CALLS:
+            return self._faulty_call(start, content)
         while span is not None:
             behind = self._skip_spaces(span.end)
             if self._text.startswith(line[1], behind):
@@ -295,6 +308,14 @@ class _Scanner:
                 return None
             span = replace(following, calls=span.calls + following.calls)
         return None
+
+    def _faulty_call(self, start: int, content: int) -> Span | None:
+        """A call that cannot be read, in a fence that says that it holds calls."""
+        found = read_call(self._text, content)
+        if found is None or found[0].flaw is None or not self._knows(found[0].name):
+            return None
+        self._budget.spend(found[1] - content)
+        return Span(start, len(self._text), "python_call", (found[0],))
 
     def _inside_fence(self, position: int) -> Span | None:
         match = OPENERS.match(self._text, position)

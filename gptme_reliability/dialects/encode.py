@@ -1,7 +1,9 @@
 """How calls are written in a dialect, the other way round from ``decode``.
 
-JSON carries every value, so the law is simple: what is written here is read back as exactly the
-same calls, without a repair.  Sources: the chat templates of the named families.
+One law: what is written here is read back as exactly the same calls, without a repair.  JSON
+carries every value.  Dialects of bare text do not: their values are typed by the tool's schema,
+and some texts end a value early.  So everything written is read back, and refused if it differs.
+Sources: the chat templates of the named families.
 """
 
 from __future__ import annotations
@@ -11,37 +13,93 @@ import keyword
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final, TypeAlias
 
-from gptme_reliability.errors import InputError
-from gptme_reliability.types import Call
+from gptme_reliability.dialects import host_formats
+from gptme_reliability.dialects.decode import decode
+from gptme_reliability.dialects.markers import CLOSING, FILLING, OPENING
+from gptme_reliability.dialects.shapes import RawCall, Span
+from gptme_reliability.dialects.table import LEAKED_TOKENS, REASONING
+from gptme_reliability.errors import EncodingError
+from gptme_reliability.repair.reading import child_path, same
+from gptme_reliability.repair.typed import type_values
+from gptme_reliability.types import Call, ToolDefinition
 
-Encoder: TypeAlias = Callable[[Sequence[Call]], str]
+__all__ = ["ENCODERS", "EncodingError", "encode"]
+
+_Writer: TypeAlias = Callable[[Sequence[Call]], str]
+_TextWriter: TypeAlias = Callable[[Sequence[Call], Sequence[ToolDefinition]], str]
+_Reader: TypeAlias = Callable[[str, Sequence[ToolDefinition]], tuple[Span, ...]]
 
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,120}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,120}")
 
 
-class EncodingError(InputError):
-    """A call cannot be written in this dialect so that it reads back the same."""
-
-
-def encode(calls: Sequence[Call], dialect: str) -> str:
+def encode(calls: Sequence[Call], dialect: str, tools: Sequence[ToolDefinition] = ()) -> str:
     """Write the calls as a model of this family would.
 
+    ``tools`` define the called tools; only the dialects of bare text need them, whose values
+    are what the tool's schema says.
+
     Raises:
-        EncodingError: the dialect is unknown, a name is none that a dialect can carry, or an
-            argument is no JSON value.
+        EncodingError: the dialect is unknown, a tool that it needs is, a name is none that a
+            dialect can carry, an argument is no JSON value, or one would be read as another.
     """
-    encoder = ENCODERS.get(dialect)
-    if encoder is None:
+    if dialect not in ENCODERS:
         known = ", ".join(sorted(ENCODERS))
         raise EncodingError(f"no encoder for dialect {dialect!r}; known are: {known}")
     for call in calls:
         if not _NAME.fullmatch(call.name):
             raise EncodingError(f"the tool name {call.name!r} cannot be written as a call")
         _refuse_no_json(call.arguments, "$")
-    return encoder(calls) if calls else ""
+    if not calls:
+        return ""
+    if dialect in _TEXT_WRITERS:
+        tools = [_definition(call, tools, dialect) for call in calls]
+        written = _TEXT_WRITERS[dialect](calls, tools)
+    else:
+        written = _WRITERS[dialect](calls)
+    _refuse_other_reading(written, calls, tools, dialect)
+    return written
+
+
+def _definition(call: Call, tools: Sequence[ToolDefinition], dialect: str) -> ToolDefinition:
+    for tool in tools:
+        if tool.name == call.name:
+            return tool
+    raise EncodingError(f"{call.name}: {dialect} can only be written with the tool's definition")
+
+
+def _refuse_other_reading(
+    written: str, calls: Sequence[Call], tools: Sequence[ToolDefinition], dialect: str
+) -> None:
+    """Read back what was written; name the arguments that come out otherwise."""
+    reader = _READERS.get(dialect)
+    spans = reader(written, tools) if reader else decode(written, [call.name for call in calls])
+    found = [raw for span in spans for raw in span.calls]
+    for call, raw in zip_longest(calls, found):
+        if call is None:
+            raise EncodingError(f"{calls[-1].name}: it would be read as several calls in {dialect}")
+        got = _read_arguments(raw, tools) if raw and raw.name == call.name else None
+        if got is None or not same(got, call.arguments):
+            paths = [
+                child_path("$", key)
+                for key, value in call.arguments.items()
+                if got is None or key not in got or not same(got[key], value)
+            ]
+            what = ", ".join(paths) or "the call"
+            raise EncodingError(f"{call.name}: {what} would be read otherwise in {dialect}")
+
+
+def _read_arguments(raw: RawCall, tools: Sequence[ToolDefinition]) -> Mapping[str, Any] | None:
+    """The arguments as ``check`` reads them; none where that takes a repair."""
+    values, repairs = raw.arguments, raw.repairs
+    if raw.flaw is None and raw.untyped:
+        tool = next((tool for tool in tools if tool.name == raw.name), ToolDefinition(""))
+        values, typed = type_values(values, tool.parameters, {})
+        repairs += typed
+    return values if isinstance(values, Mapping) and not repairs and not raw.flaw else None
 
 
 def _refuse_no_json(value: Any, path: str) -> None:
@@ -61,18 +119,27 @@ def _refuse_no_json(value: Any, path: str) -> None:
 
 
 def _json(value: Any) -> str:
-    """JSON on one line, in which no marker of any dialect can stand: ``<`` and ``[`` in strings
-    are escaped, as are all characters outside ASCII."""
-    text = json.dumps(dict(value) if isinstance(value, Mapping) else value)
+    """JSON on one line, in whose strings no marker stands: other readers look for them first."""
+    text = json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)
     return _STRING.sub(lambda match: _escaped(match[0]), text)
 
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_MARKING: Final = re.compile(r"[<>\[\]`@|]")
+_TOKENS: Final = "|".join(
+    [
+        *(OPENING, CLOSING.pattern, FILLING.pattern),
+        *(re.escape(token) for pair in REASONING for token in pair),
+        *(re.escape(token) for token in LEAKED_TOKENS),
+    ]
+)
+# An escape as it stands, half a character, or the sign with which a token begins.
+_MARKING: Final = re.compile(rf"\\.|[\ud800-\udfff]|(?=(?:{_TOKENS}))[^\w\s\\\"]", re.IGNORECASE)
 
 
 def _escaped(literal: str) -> str:
-    return _MARKING.sub(lambda match: f"\\u{ord(match[0]):04x}", literal)
+    return _MARKING.sub(
+        lambda found: found[0] if found[0][0] == "\\" else f"\\u{ord(found[0]):04x}", literal
+    )
 
 
 def _named(call: Call, key: str = "arguments") -> str:
@@ -137,7 +204,19 @@ def _gptme(calls: Sequence[Call]) -> str:
     )
 
 
-ENCODERS: Final[Mapping[str, Encoder]] = {
+def _qwen3_coder(calls: Sequence[Call], tools: Sequence[ToolDefinition]) -> str:
+    return "\n".join(map(_qwen3_coder_call, calls))
+
+
+def _qwen3_coder_call(call: Call) -> str:
+    values = "".join(
+        f"<parameter={key}>\n{value if isinstance(value, str) else _json(value)}\n</parameter>\n"
+        for key, value in call.arguments.items()
+    )
+    return f"<tool_call>\n<function={call.name}>\n{values}</function>\n</tool_call>"
+
+
+_WRITERS: Final[Mapping[str, _Writer]] = {
     "hermes": _hermes,
     "mistral": _mistral,
     "mistral_array": _mistral_array,
@@ -146,4 +225,15 @@ ENCODERS: Final[Mapping[str, Encoder]] = {
     "pythonic": _pythonic,
     "gptme": _gptme,
 }
+# Bare text: what it means depends on the tool's schema.
+_TEXT_WRITERS: Final[Mapping[str, _TextWriter]] = {
+    "qwen3_coder": _qwen3_coder,
+    host_formats.MARKDOWN: host_formats.write_markdown,
+    host_formats.XML: host_formats.write_xml,
+}
+_READERS: Final[Mapping[str, _Reader]] = {
+    host_formats.MARKDOWN: host_formats.decode_markdown,
+    host_formats.XML: host_formats.decode_xml,
+}
+ENCODERS: Final = (*_WRITERS, *_TEXT_WRITERS)
 """Every dialect that can be written."""

@@ -89,9 +89,7 @@ def _canonical_keys(
     return keys, tuple(repairs), tied
 
 
-def _tied(
-    keys: Mapping[str, Any], value: Mapping[Any, Any], marked: bool
-) -> list[RawCall] | None:
+def _tied(keys: Mapping[str, Any], value: Mapping[Any, Any], marked: bool) -> list[RawCall] | None:
     """A call whose keys stand there twice, with different members; or data."""
     names = [keys[key] for key in keys if key in NAME_KEYS and isinstance(keys[key], str)]
     call = _ambiguous(next(iter(names), None), {str(key): None for key in value}, marked)

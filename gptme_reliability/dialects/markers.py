@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 Role: TypeAlias = Literal["open", "head", "part", "close"]
@@ -110,6 +111,7 @@ _FOLDS: Final = (
 )
 
 
+@lru_cache(maxsize=1024)
 def normal(token: str) -> str:
     """The one spelling that stands for all spellings of a token."""
     token = token.lower()

@@ -161,7 +161,9 @@ _LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>", "[/THINK]")
 _DEEPEST_INDENT: Final = 16
 # The first word of a line, which a sign behind it may turn into the head of a call.
 _FIRST_WORD: Final = re.compile(r"[A-Za-z_](?:[\w.\-]{0,79}\w)?(?:\[[A-Za-z]{0,4})?\Z")
-_NAME_LINE: Final = re.compile(r"(?:^|[\n>])[ \t]{0,16}([A-Za-z_][\w.\-]{0,80})[ \t]{0,4}\n\s{0,64}\Z")
+_NAME_LINE: Final = re.compile(
+    r"(?:^|[\n>])[ \t]{0,16}([A-Za-z_][\w.\-]{0,80})[ \t]{0,4}\n\s{0,64}\Z"
+)
 _PREFIXES: Final = ("functions.", "function.", "tools.", "tool.", "default_api.")
 
 

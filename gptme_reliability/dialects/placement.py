@@ -153,7 +153,7 @@ def _judge(
         return "text"
     if span.marked and _SPECIAL.match(text, cluster.start):
         return _judge_special(text, cluster, floor, ceiling, span.thinking)
-    opens = floor == 0 and not _behind_head(text[: cluster.start][-_FAR:])
+    opens = floor == 0 and not _behind_head(text[: cluster.start])
     if not _stands_free(text, members, indented=opens and not span.marked):
         return "text"
     # Reasoning that was never closed announces nothing; a marked call ends it.
