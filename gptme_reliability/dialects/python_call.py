@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gptme_reliability.dialects.shapes import Flaw, RawCall
-from gptme_reliability.repair.syntax import Fault, read_value
+from gptme_reliability.repair.syntax import Fault, Reading, read_value
 from gptme_reliability.types import Repair
 
 _NAME: Final = re.compile(r"\s{0,64}([A-Za-z_][\w.\-]{0,120})\s{0,16}\(")
@@ -23,6 +23,7 @@ _PYTHON_SPELLINGS: Final = frozenset(
 )
 # What only an interpreter could tell the value of: a bare name, or quotes around operators.
 _EXPRESSIONS: Final = frozenset({"unquoted_string", "inner_quotes"})
+_APOSTROPHE: Final = re.compile(r"(?<=[^\W\d_])'(?=[^\W\d_])")
 # The arguments that most calls are made of, read without the tolerant reader.
 _PLAIN: Final = re.compile(
     r"(?P<key>[A-Za-z_]\w{0,120})\s{0,8}=\s{0,8}(?:"
@@ -113,10 +114,19 @@ def _argument(text: str, position: int, closing: str) -> _Argument:
         return _Argument(reading.end, flaw=Flaw(reading.rule, reading.message))
     if reading.missing_closers:
         return _Argument(len(text), flaw=Flaw("cut_off", _NOT_CLOSED))
-    if any(repair.rule in _EXPRESSIONS for repair in reading.repairs):
+    if _is_expression(reading, text[reading.start : reading.end]):
         message = "an argument is no plain value but an expression or a name"
         return _Argument(reading.end, flaw=Flaw("ambiguous", message))
     return _Argument(reading.end, key, reading.value, _under(key, reading.repairs))
+
+
+def _is_expression(reading: Reading, written: str) -> bool:
+    """Whether an interpreter would see more than one plain value; an apostrophe is none."""
+    rules = {repair.rule for repair in reading.repairs} & _EXPRESSIONS
+    if rules != {"inner_quotes"}:
+        return bool(rules)
+    quote, inside = written[:1], written[1:-1]
+    return quote != "'" or len(_APOSTROPHE.findall(inside)) != inside.count(quote)
 
 
 def _behind_spaces(text: str, position: int) -> int:
