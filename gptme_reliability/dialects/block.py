@@ -98,8 +98,14 @@ class _Block:
         self._closed = False
         self._opened_at = -1
         self._token_end = 0
+        self._reached = 0
         # Laguna writes this tag for its own; anywhere else it holds what a user said.
         self._in_user_tag = False
+
+    @property
+    def reached(self) -> int:
+        """How far tokens were stepped over."""
+        return self._reached
 
     def read(self, start: int) -> Span | None:
         calls: list[RawCall] = []
@@ -165,6 +171,7 @@ class _Block:
                 continue
             token = FILLING.match(self._text, position)
             if token is None:
+                self._reached = max(self._reached, position)
                 return position
             marker = BY_TOKEN.get(normal(token[0]))
             if token["close"] is not None:
@@ -382,7 +389,11 @@ def _keyed_calls(value: Any, repairs: tuple[Repair, ...]) -> list[RawCall] | Non
 
 def read_block(text: str, start: int, budget: Budget) -> Span | None:
     """Read the marked calls that begin at ``start``; None when the marker is only mentioned."""
-    return _Block(text, budget).read(start)
+    block = _Block(text, budget)
+    span = block.read(start)
+    if span is None:
+        budget.spend(block.reached - start)
+    return span
 
 
 def read_line_head(text: str, start: int, budget: Budget) -> Span | None:

@@ -127,6 +127,11 @@ INTENT: Final = re.compile(
     r"to \w+ (?:this|that|it|your))\b",
     re.IGNORECASE,
 )
+# What follows is called calls, and nothing else is said of them.
+CALLS_FOLLOW: Final = re.compile(
+    r"\bhere (?:is|are) the (?:function |tool )?calls?(?: (?:to|for|that (?:i|will))\b|\W*\Z)",
+    re.IGNORECASE,
+)
 # What an announcement waits for, or what takes it back.
 VETO: Final = re.compile(
     r"\b(?:once|until|after|before|unless|if|approv\w*|permission|confirm\w*|consent|go-ahead|"

@@ -34,6 +34,7 @@ _Reader: TypeAlias = Callable[[str, Sequence[ToolDefinition]], tuple[Span, ...]]
 
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,120}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,120}")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def encode(calls: Sequence[Call], dialect: str, tools: Sequence[ToolDefinition] = ()) -> str:
@@ -57,6 +58,7 @@ def encode(calls: Sequence[Call], dialect: str, tools: Sequence[ToolDefinition] 
         return ""
     if dialect in _TEXT_WRITERS:
         tools = [_definition(call, tools, dialect) for call in calls]
+        _refuse_half_characters(calls)
         written = _TEXT_WRITERS[dialect](calls, tools)
     else:
         written = _WRITERS[dialect](calls)
@@ -69,6 +71,14 @@ def _definition(call: Call, tools: Sequence[ToolDefinition], dialect: str) -> To
         if tool.name == call.name:
             return tool
     raise EncodingError(f"{call.name}: {dialect} can only be written with the tool's definition")
+
+
+def _refuse_half_characters(calls: Sequence[Call]) -> None:
+    """Bare text has no escape for what no encoding can carry."""
+    for call in calls:
+        for key, value in call.arguments.items():
+            if _HALF.search(json.dumps(value, ensure_ascii=False)):
+                raise EncodingError(f"{call.name}: {child_path('$', key)} holds half a character")
 
 
 def _refuse_other_reading(
@@ -127,13 +137,13 @@ def _json(value: Any) -> str:
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _TOKENS: Final = "|".join(
     [
-        *(OPENING, CLOSING.pattern, FILLING.pattern),
+        *(OPENING, CLOSING.pattern, FILLING.pattern, r"</?(?:function|parameter)\b"),
         *(re.escape(token) for pair in REASONING for token in pair),
         *(re.escape(token) for token in LEAKED_TOKENS),
     ]
 )
 # An escape as it stands, half a character, or the sign with which a token begins.
-_MARKING: Final = re.compile(rf"\\.|[\ud800-\udfff]|(?=(?:{_TOKENS}))[^\w\s\\\"]", re.IGNORECASE)
+_MARKING: Final = re.compile(rf"\\.|{_HALF.pattern}|(?=(?:{_TOKENS}))[^\w\s\\\"]", re.IGNORECASE)
 
 
 def _escaped(literal: str) -> str:

@@ -121,11 +121,12 @@ class _Finder:
         depth = 1
         for index in range(opening + 1, len(self._lines)):
             line = self._lines[index]
-            if depth == 1 and _joined(line.text, fence):
+            ticks = _FENCE.match(line.text)
+            if ticks and depth == 1 and _joined(line.text, fence):
                 self._lines[index] = line.behind(len(fence))
                 return self._made(tag, opening, index, line.start + len(fence)), index
-            self._read_script(script, index)
-            ticks = _FENCE.match(line.text)
+            if script.known:
+                self._read_script(script, index)
             if ticks is None:
                 continue
             bare = line.text.strip() == ticks[0]

@@ -160,7 +160,7 @@ def _partial_bracket(tail: str, first: int) -> int | None:
 _LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>", "[/THINK]")
 _DEEPEST_INDENT: Final = 16
 # The first word of a line, which a sign behind it may turn into the head of a call.
-_FIRST_WORD: Final = re.compile(r"[A-Za-z_](?:[\w.\-]{0,79}\w)?(?:\[[A-Za-z]{0,4})?\Z")
+_FIRST_WORD: Final = re.compile(r"[A-Za-z_][\w.\-]{0,80}(?:\[[A-Za-z]{0,4})?\Z")
 _NAME_LINE: Final = re.compile(
     r"(?:^|[\n>])[ \t]{0,16}([A-Za-z_][\w.\-]{0,80})[ \t]{0,4}\n\s{0,64}\Z"
 )

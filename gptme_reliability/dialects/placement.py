@@ -28,6 +28,7 @@ Placement: TypeAlias = Literal["call", "text", "late", "unclear"]
 _Behind: TypeAlias = Literal["nothing", "harmless", "doubtful", "quoted"]
 _Lead: TypeAlias = Literal["nothing", "announced", "unannounced", "quoted"]
 
+_SHORT: Final = 80
 _NEAR: Final = 240
 _FAR: Final = 600
 _ENCLOSING: Final = 2_000
@@ -164,9 +165,12 @@ def _judge(
     following = text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip()
     fenced = text.startswith(("```", "~~~"), cluster.start)
     opens = opens and _may_open(span, text[members[-1].end : members[-1].end + _NEAR], fenced)
-    if text[cluster.start : cluster.start + 1] in "`\"'" and not fenced and not opens:
+    quoted = text[cluster.start : cluster.start + 1] in "`\"'" and not fenced
+    named = lead == "announced" and cues.CALLS_FOLLOW.search(before[-_SHORT:]) and not following
+    if quoted and not opens and not named:
         return "text"
     stated = opens or (lead == "announced" and span.dialect in ("pythonic", "json"))
+    stated = stated or (span.marked and lead == "nothing" and span.dialect != "gptme")
     behind = _behind_opening(following) if stated else _behind(following)
     if "quoted" in (lead, behind):
         return "text"
@@ -341,6 +345,8 @@ def _lead(before: str, marked: bool = False) -> _Lead:
         return "announced"
     paragraph = before.rpartition("\n\n")[2][-_NEAR:]
     sentence = next((s for s in reversed(_SENTENCES.split(paragraph)) if s.strip(" *_:")), "")
+    if cues.CALLS_FOLLOW.search(sentence) and not cues.STRONG.search(before):
+        return "announced"
     clause = _CLAUSES.split(sentence)[-1]
     announced = cues.INTENT.search(clause) or cues.INTENT.search(sentence)
     if announced and not cues.RECORDED.search(paragraph):
