@@ -34,6 +34,9 @@ FLAT_ARGUMENTS: Final = "flat_arguments"
 _MISSPELLED: Final = "envelope"
 _HOLDERS: Final = ARGUMENT_KEYS | LIST_KEYS
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
+_FIRST_TUPLE: Final = re.compile(r"\s{0,64}\[\s{0,64}\(")
+_NEXT_TUPLE: Final = re.compile(r"\}\s{0,64}\)\s{0,64},\s{0,64}\(")
+_LAST_TUPLE: Final = re.compile(r"\)\s{0,64},?\s{0,64}\]\s{0,64}\Z")
 _DEEPEST: Final = 3
 _SPACES: Final = re.compile(r"\s{0,256}")
 _QUOTED_NAME: Final = re.compile(r"([\"'`])\s{0,8}([A-Za-z_][\w.\-]{0,120})\s{0,8}\1\s{0,16}")
@@ -187,15 +190,28 @@ def _noted(
 
 
 def _pair(text: str, position: int, names: Names) -> _Item | None:
-    """``["f", {…}]`` or ``["f", key=value]``; a tuple is data more often than a call."""
+    """``["f", {…}]`` or ``["f", key=value]``.
+
+    A tuple is data more often than a call, unless a list of several is all that was written.
+    """
     name = _QUOTED_NAME.match(text, _behind(_SPACES, text, position + 1))
     if name is None or name[2] not in names:
         return None
     found = _named_arguments(text, name.end(), name[2], _CLOSING[text[position]])
-    if found is None or text[position] == "[":
+    if found is None or text[position] == "[" or _only_tuples(text):
         return found
     flaw = Flaw(_MISSPELLED, "the call is a tuple of a name and its arguments")
     return [RawCall(name[2], flaw=flaw)], found[1]
+
+
+@lru_cache(maxsize=2)
+def _only_tuples(text: str) -> bool:
+    """Whether the text is a list of several tuples and nothing else; asked once for each item."""
+    return bool(
+        _FIRST_TUPLE.match(text)
+        and _LAST_TUPLE.search(text, max(0, len(text) - 256))
+        and _NEXT_TUPLE.search(text)
+    )
 
 
 def _named_arguments(text: str, position: int, name: str, closing: str) -> _Item | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from gptme_reliability.dialects.markers import CLOSING
 from gptme_reliability.dialects.shapes import Flaw, RawCall
+from gptme_reliability.repair.reading import Broken
 from gptme_reliability.repair.scalars import LITERALS, is_number, read_scalar
 from gptme_reliability.repair.syntax import Fault, read_value
 from gptme_reliability.types import Repair
@@ -47,7 +48,7 @@ def read_gemma(text: str, start: int) -> tuple[RawCall, int, bool] | None:
     reader = _Reader(text)
     try:
         arguments, end, closed = reader.arguments(head.end(), head["open"])
-    except _Broken as broken:
+    except (_Broken, Broken) as broken:
         flaw = Flaw(broken.rule, broken.message)
         return RawCall(head["name"], flaw=flaw), broken.position, False
     return RawCall(head["name"], arguments, tuple(reader.repairs)), end, closed
@@ -144,10 +145,11 @@ class _Reader:
         end = position + len(token)
         if end >= len(self._text):
             raise _Broken("cut_off", "a value may go on behind the end", end)
-        if token in LITERALS:
-            return LITERALS[token], end
-        if is_number(token):
-            return read_scalar(token, position, words=False)[0], end
+        if token in LITERALS or is_number(token):
+            value, rule = read_scalar(token, position, words=False)
+            if rule is not None:
+                self.repairs.append(Repair(rule[0], "$", token, value, rule[1]))
+            return value, end
         if not token:
             raise _Broken("syntax", "a value is expected", end)
         # The template writes every text in quotes; a bare word has no other reading here.
