@@ -28,6 +28,7 @@ from gptme_reliability.type_names import JSON_TYPES, type_schema
 
 _DEEPEST: Final = 64
 _MOST_STEPS: Final = 20_000
+_MOST_ROUNDS: Final = 4
 _LONGEST_TEXT: Final = 200_000
 _OPEN: Final = COMPOSED | {"properties", "patternProperties", "additionalProperties", "required"}
 # A schema under any other keyword stands for itself and must be whole.
@@ -61,13 +62,19 @@ def as_meant(parameters: Any) -> tuple[Any, tuple[Mended, ...]]:
     """
     if _is_right_object(parameters):
         return parameters, ()
-    reader = _Reader()
+    meant, mended = parameters, []
     try:
-        meant = reader.arguments(parameters)
+        # What one mend brings to light may need another.
+        for _ in range(_MOST_ROUNDS):
+            reader = _Reader()
+            meant = reader.arguments(meant)
+            if not reader.mended:
+                break
+            mended += reader.mended
     except (RecursionError, TypeError, ValueError, AttributeError):
         # Keys that are no text, a text that is no JSON: nothing that could be understood.
         return parameters, ()
-    return (meant, tuple(reader.mended)) if reader.mended else (parameters, ())
+    return (meant, tuple(mended)) if mended else (parameters, ())
 
 
 def _is_right_object(schema: Any) -> bool:

@@ -130,7 +130,7 @@ def test_bare_text_is_typed_by_the_schema(schema: Any, value: Any, carried: bool
 
 
 def test_bare_text_needs_the_definition() -> None:
-    with pytest.raises(EncodingError, match="run: qwen3_coder.*definition"):
+    with pytest.raises(EncodingError, match=r"run: qwen3_coder.*definition"):
         encode([Call("run", {"text": "x"})], "qwen3_coder")
 
 
@@ -155,8 +155,11 @@ def test_a_marker_never_stands_in_a_string(marker: str, dialect: str) -> None:
     assert text.count(marker) == encode([Call("run", {"text": ""})], dialect).count(marker)
 
 
-def test_half_a_character_is_carried_and_two_halves_are_refused() -> None:
+def test_half_a_character_needs_an_escape() -> None:
     _assert_read_back([{"text": "a\ud83d"}], "hermes")
+    with pytest.raises(EncodingError, match=r"\$\.text holds half a character"):
+        encode([Call("run", {"text": "a\ud83d"})], "qwen3_coder", [_TOOL])
+    # JSON reads two halves in a row as one character.
     with pytest.raises(EncodingError, match=r"\$\.text"):
         encode([Call("run", {"text": "\ud83d\ude00"})], "hermes")
 

@@ -140,7 +140,8 @@ VETO: Final = re.compile(
     r"report(?:ing)?|repeat(?:ing)?|past(?:e|ing)|recap\w*|mentioning|documenting|"
     r"undo|warn\w*|let me know|think(?:ing)? about|whether (?:to|this|that)|i found|notation|"
     r"leave (?:this|that|it)|(?:made|did|pasted|wrote|sent|ran|called|tried)\W{0,3}\Z|"
-    r"spell(?:ing)?|tomorrow|later|tonight|ask|user (?:pasted|sent|wrote|said|quoted)|tell me|prints?|other agent|"
+    r"spell(?:ing)?|tomorrow|later|tonight|ask|user (?:pasted|sent|wrote|said|quoted)|"
+    r"tell me|prints?|other agent|"
     r"deletes|removes|destroys|erases|overwrites|wipes|your notes|see what you|"
     r"cit(?:e|ing)|reject\w*|ignor\w*|skip\w*|cancel\w*|your (?:ok(?:ay)?|word|message)|"
     r"show|explain\w*|illustrat\w*|demonstrat\w*|describ\w*)\b",

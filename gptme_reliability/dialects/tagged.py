@@ -154,7 +154,9 @@ _OLDER_HEAD: Final = re.compile(
     r"\s{0,64}(?:<parameters>\s{0,64})?",
     re.IGNORECASE,
 )
-_OLDER_VALUE: Final = re.compile(r"<(?P<key>[A-Za-z_][\w.\-]{0,120})>(?P<value>[^<]*)</(?P=key)>\s{0,64}")
+_OLDER_VALUE: Final = re.compile(
+    r"<(?P<key>[A-Za-z_][\w.\-]{0,120})>(?P<value>[^<]*)</(?P=key)>\s{0,64}"
+)
 _OLDER_END: Final = re.compile(rf"(?:</parameters>\s{{0,64}})?</{_PREFIX}invoke>", re.IGNORECASE)
 
 
