@@ -8,10 +8,11 @@ there in any of the shapes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from gptme_reliability.dialects import cues
+from gptme_reliability.dialects.found import Budget, Found
 from gptme_reliability.dialects.gemma_literals import read_gemma
 from gptme_reliability.dialects.heads import (
     BARE,
@@ -61,33 +62,6 @@ _BRACKET: Final = re.compile(r"\s{0,16}\]")
 _MOST_HEADS: Final = 4
 _JUNK_BEFORE_TOKEN: Final = re.compile(r"[^<>{\[\n]{1,80}(?=<[|｜])")
 _JUNK: Final = re.compile(r"[^\[{<]{1,80}(?=\[\s{0,16}\{)")
-
-
-class Budget:
-    """Characters that failed readings may still cost, so that decoding stays linear."""
-
-    def __init__(self, characters: int) -> None:
-        self._left = characters
-
-    def spend(self, count: int) -> bool:
-        """Count a failure; False when nothing is left."""
-        self._left -= max(count, 1)
-        return self._left > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Calls read at one place, and the index behind them.
-
-    ``complete`` says that no bracket or tag was missing, ``closed`` that the call's own end
-    tag stood there.
-    """
-
-    calls: list[RawCall]
-    end: int
-    dialect: str | None = None
-    complete: bool = True
-    closed: bool = False
 
 
 class _Block:

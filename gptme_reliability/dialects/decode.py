@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from gptme_reliability.dialects.block import Budget, read_block, read_line_head
+from gptme_reliability.dialects.block import read_block, read_line_head
 from gptme_reliability.dialects.call_list import known_names, object_calls, read_mixed_list
+from gptme_reliability.dialects.found import Budget
 from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.openers import OPENERS, envelope_key, opens_call
 from gptme_reliability.dialects.python_call import read_call, read_call_list
