@@ -21,6 +21,7 @@ from gptme_reliability import enforce, feedback, intent
 from gptme_reliability.confidence import cost_of_place, doubted, weigh
 from gptme_reliability.dialects.cues import PLACEHOLDER
 from gptme_reliability.dialects.decode import after_leaked_tokens, decode
+from gptme_reliability.dialects.markers import without_begun_closing
 from gptme_reliability.dialects.placement import place
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
 from gptme_reliability.distance import fold
@@ -43,8 +44,6 @@ from gptme_reliability.types import (
 _LONE_FENCE: Final = re.compile(
     r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n.*?\n\1\s*\Z", re.DOTALL
 )
-_BEGUN_TOKEN: Final = re.compile(r"[<\]\[|]\S{0,40}")
-_LONGEST_BEGUN: Final = 41
 _LONGEST_PLACEHOLDER: Final = 80
 
 
@@ -127,6 +126,8 @@ def _calls_in_text(
     messages: Sequence[Mapping[str, Any]],
 ) -> _Found:
     head = text[: policy.max_chars]
+    # A closing token in which the output was cut is no text behind the call.
+    head = without_begun_closing(head) if cut else head
     spans = decode(head, callable_names(tools))
     if not spans:
         return _Found([], text)
@@ -226,9 +227,7 @@ def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw 
         return [flaw] * len(span.calls)
     echo = Flaw("echo", "the call only repeats what was quoted in the conversation")
     flaws = [echo if repeated else None for repeated in guard.repeated(span, text)]
-    rest = text[after_leaked_tokens(text, span.end) :]
-    # A closing token that was begun is no text behind the call.
-    at_end = not rest or (len(rest) <= _LONGEST_BEGUN and _BEGUN_TOKEN.fullmatch(rest) is not None)
+    at_end = after_leaked_tokens(text, span.end) >= len(text)
     if cut and at_end and not (span.marked and span.closed):
         # The cut struck the last call; those before it were whole.
         flaws[-1] = Flaw("cut_off", "the output was cut off at this call")
