@@ -94,12 +94,17 @@ class Gate:
             elif match.lastgroup != "reasoning":
                 if opens_call(match, self._names):
                     self._held = True
-                    return match.start()
+                    return self._host_line(match.start())
                 position = match.start() + 1
         if host:
             self._held = True
             return limit
         return self._undecided()
+
+    def _host_line(self, start: int) -> int:
+        """The beginning of the line at ``start`` where it may be the host's own call."""
+        line = self._buffer.rfind("\n", 0, start) + 1
+        return line if line >= self._known and self._buffer.startswith("@", line) else start
 
     def _fence(self, start: int) -> bool | None:
         """Whether a fence must be held; None while that cannot be told."""

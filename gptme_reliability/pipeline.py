@@ -222,7 +222,7 @@ def _speaks_of_tools(raw: RawCall, tools: Sequence[ToolDefinition]) -> bool:
 
 def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw | None]:
     """For each call of a span, what its place and the conversation say against it."""
-    flaw = _span_flaw(span)
+    flaw = _span_flaw(span, cut)
     if flaw is not None:
         return [flaw] * len(span.calls)
     echo = Flaw("echo", "the call only repeats what was quoted in the conversation")
@@ -234,9 +234,10 @@ def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw 
     return flaws
 
 
-def _span_flaw(span: Span) -> Flaw | None:
+def _span_flaw(span: Span, cut: bool) -> Flaw | None:
     """What speaks against every call of a span, however well it reads."""
-    if span.thinking and not span.marked:
+    # A marker may end reasoning without its tag, but not where the reasoning was cut off.
+    if span.thinking and (cut or not span.marked):
         return Flaw("unfinished_reasoning", "the call stands in reasoning that was never closed")
     # One template among several calls makes templates of them all.
     for raw in span.calls:

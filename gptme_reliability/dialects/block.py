@@ -26,7 +26,7 @@ from gptme_reliability.dialects.heads import (
     recipient,
 )
 from gptme_reliability.dialects.json_call import envelope_calls
-from gptme_reliability.dialects.markers import BY_TOKEN, CLOSING, FILLING, normal
+from gptme_reliability.dialects.markers import BY_TOKEN, FILLING, normal
 from gptme_reliability.dialects.minimax_m3 import PREFIX, read_m3
 from gptme_reliability.dialects.python_call import read_call, read_call_list
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
@@ -60,6 +60,7 @@ _FAR: Final = 4_000
 _ITEM: Final = re.compile(r"[\s,]{0,256}(?=\{)")
 _BRACKET: Final = re.compile(r"\s{0,16}\]")
 _MOST_HEADS: Final = 4
+_DEEPEST_INDENT: Final = 256
 _JUNK_BEFORE_TOKEN: Final = re.compile(r"[^<>{\[\n]{1,80}(?=<[|｜])")
 _JUNK: Final = re.compile(r"[^\[{<]{1,80}(?=\[\s{0,16}\{)")
 
@@ -169,33 +170,35 @@ class _Block:
 
     def _behind_broken(self, start: int, fault: int) -> int:
         """A call that cannot be read reaches to its closing token, or to the end."""
-        closing = CLOSING.search(self._text, fault)
+        closing = self._budget.closing(self._text, fault)
         end = closing.start() if closing else len(self._text)
         self._budget.spend(end - start)
         return end
 
     def _empty(self, start: int, inside: int) -> Span | None:
         """A marker without a call behind it: a mention in prose, or a call nobody can read."""
-        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
-        if line.strip() or self._closed:
+        if self._closed or not self._begins_line(start):
             self._budget.spend(inside - start)
             return None
-        closing = CLOSING.search(self._text, inside)
+        closing = self._budget.closing(self._text, inside)
         stop = closing.start() if closing else len(self._text)
         flaw = Flaw("envelope", "the call is no JSON object with a 'name' and 'arguments'")
         return Span(start, stop, self._dialect, (RawCall(None, flaw=flaw),), True, bool(closing))
 
     def _mentioned(self, start: int, found: Found) -> bool:
         """Whether a head amid a line is only named there: no call begins behind it."""
-        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
         flaw = found.calls[0].flaw
-        return bool(line.strip()) and flaw is not None and flaw.rule == "syntax"
+        return flaw is not None and flaw.rule == "syntax" and not self._begins_line(start)
+
+    def _begins_line(self, start: int) -> bool:
+        begin = max(0, start - _DEEPEST_INDENT)
+        _, newline, indent = self._text[begin:start].rpartition("\n")
+        return not indent.strip() and (begin == 0 or bool(newline))
 
     def _cut_head(self, start: int) -> Span | None:
         """A head without its call: a mention, or the name was cut off at the end of the text."""
         self._budget.spend(_FAILED_HEAD)
-        line = self._text[self._text.rfind("\n", 0, start) + 1 : start]
-        if line.strip() or len(self._text) - start > _LONGEST_CUT_HEAD:
+        if len(self._text) - start > _LONGEST_CUT_HEAD or not self._begins_line(start):
             return None
         if _CUT_HEAD.search(self._text, start) is None:
             return None
@@ -343,7 +346,7 @@ class _Block:
         reading = read_value(self._text, position)
         if isinstance(reading, Reading):
             return reading
-        closing = CLOSING.search(self._text, position)
+        closing = self._budget.closing(self._text, position)
         if closing is None or not self._budget.spend(closing.start() - position):
             return reading
         inside = read_value(self._text[position : closing.start()])

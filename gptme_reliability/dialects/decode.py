@@ -142,7 +142,11 @@ class _Scanner:
         reading = read_value(self._text, start)
         if isinstance(reading, Fault):
             self._budget.spend(reading.end - start)
-            return self._mixed_list(start) or self._broken_json(start, reading)
+            return (
+                self._mixed_list(start)
+                or self._items_before_cut(start, reading)
+                or self._broken_json(start, reading)
+            )
         calls = self._calls_of(reading)
         if not calls:
             self._budget.spend(reading.end - start)
@@ -179,6 +183,21 @@ class _Scanner:
             self._budget.spend(len(self._text) - start)
             return None
         return Span(start, found[1], "pythonic", tuple(found[0]), closed=found[2])
+
+    def _items_before_cut(self, start: int, fault: Fault) -> Span | None:
+        """The calls of a list that were whole before the text was cut within a later one."""
+        if fault.rule != "cut_off" or not self._text.startswith("[", start):
+            return None
+        calls: list[RawCall] = []
+        position = start + 1
+        while (more := self._more_json(position)) is not None:
+            following, position, _ = more
+            calls.extend(following)
+            if following[-1].flaw is not None:
+                break
+        if len(calls) < 2 or calls[0].flaw is not None or calls[-1].flaw is None:
+            return None
+        return Span(start, len(self._text), "json", tuple(calls))
 
     def _more_json(self, position: int) -> tuple[list[RawCall], int, bool] | None:
         """A further call right behind one: adjacent, or after a comma or semicolon."""

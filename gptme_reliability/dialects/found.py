@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from gptme_reliability.dialects.markers import CLOSING
 from gptme_reliability.dialects.shapes import RawCall
 
 
 class Budget:
-    """Characters that failed readings may still cost, so that decoding stays linear."""
+    """What the readings of one text share, so that decoding it stays linear.
+
+    It counts the characters that failed readings may still cost.
+    """
 
     def __init__(self, characters: int) -> None:
         self._left = characters
+        self._searched = -1
+        self._closing: re.Match[str] | None = None
 
     def spend(self, count: int) -> bool:
         """Count a failure; False when nothing is left."""
         self._left -= max(count, 1)
         return self._left > 0
+
+    def closing(self, text: str, position: int) -> re.Match[str] | None:
+        """The next closing token; a match is kept, so that nothing is searched twice."""
+        found = self._closing
+        if not 0 <= self._searched <= position or (found and found.start() < position):
+            self._searched, self._closing = position, CLOSING.search(text, position)
+        return self._closing
 
 
 @dataclass(frozen=True, slots=True)

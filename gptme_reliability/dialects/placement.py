@@ -205,7 +205,7 @@ def _judge_special(
 
     They may stand anywhere, unless the words beside them make an example of them.
     """
-    line = text[max(text.rfind("\n", 0, cluster.start) + 1, cluster.start - _NEAR) : cluster.start]
+    line = text[max(0, cluster.start - _NEAR) : cluster.start].rpartition("\n")[2]
     if line.count("`") % 2 or line.rstrip()[-1:] in _OPEN_QUOTES or _LISTED.match(line.lstrip()):
         return "text"
     before = "" if thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
@@ -267,10 +267,9 @@ def _stands_free(text: str, members: Sequence[Span], indented: bool = False) -> 
     ``indented`` says that spaces before them on their line make no block of code of them.
     """
     span, end = members[0], members[-1].end
-    before = text[max(text.rfind("\n", 0, span.start) + 1, span.start - _NEAR) : span.start]
-    newline = text.find("\n", end)
-    line_end = len(text) if newline < 0 else newline
-    after = text[min(after_leaked_tokens(text, end), line_end) : line_end][:_NEAR]
+    before = text[max(0, span.start - _NEAR) : span.start].rpartition("\n")[2]
+    behind = after_leaked_tokens(text, end)
+    after = "" if "\n" in text[end:behind] else text[behind : behind + _NEAR].partition("\n")[0]
     lead = _behind_head(before)
     if (
         before.count("`") % 2

@@ -124,8 +124,7 @@ def _function(tool: Any) -> Any:
 
 
 def rows(path: Path, every: int) -> Iterator[tuple[str, list[Any]]]:
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
         for index, line in enumerate(lines):
             row = json.loads(line)
             if index % every == 0 and row.get("kind", "text") == "text" and row.get("tools"):

@@ -42,7 +42,8 @@ def make(number: int, seed: int, known: list[Seed]) -> Case:
     if rnd.random() < 0.15:
         quoted = rnd.choice((text, rnd.choice(known).raw))
         role = rnd.choice(("tool", "user", "system", "assistant"))
-        content = rnd.choice((quoted, f"```\n{quoted}\n```", [{"type": "text", "text": quoted}], None))
+        parts = [{"type": "text", "text": quoted}]
+        content = rnd.choice((quoted, f"```\n{quoted}\n```", parts, None))
         messages = ({"role": "user", "content": "go"}, {"role": role, "content": content})
     calls: tuple[Any, ...] = ()
     if rnd.random() < 0.2:
@@ -57,8 +58,9 @@ def _native(rnd: random.Random, text: str, tools: tuple[Any, ...]) -> Any:
     arguments = rnd.choice(
         (text, text[max(0, start) :], '{"command": "ls"}', "", None, {"command": 5}, [], 7, "[{}]")
     )
-    entry = {"id": rnd.choice(("c1", "", None, 3)), "function": {"name": name, "arguments": arguments}}
-    return rnd.choice((entry, entry, entry, entry["function"], text[:9], None, {}))
+    function = {"name": name, "arguments": arguments}
+    entry = {"id": rnd.choice(("c1", "", None, 3)), "function": function}
+    return rnd.choice((entry, entry, entry, function, text[:9], None, {}))
 
 
 def minimised(case: Case, kind: str) -> Case:

@@ -52,7 +52,7 @@ TOOLS: Final[tuple[dict[str, Any], ...]] = (
     {"name": "list_notes", "parameters": {"type": "object", "properties": {}}},
 )
 
-_SIGNS: Final = tuple("{}[]()<>\"'`,:=|\\/@#.-_ \n\t\r0") + ("\n\n", "```", "~~~", '\\"', "\\n")
+_SIGNS: Final = (*"{}[]()<>\"'`,:=|\\/@#.-_ \n\t\r0", "\n\n", "```", "~~~", '\\"', "\\n")
 _WORDS: Final = (
     *("I'll run it:\n", "For example: ", "Let me look.\n\n", "Do not run this: ", "done.", "name"),
     *("Action: shell\nAction Input: ", "Observation: ok\n", "Final Answer: ", "to=functions.shell"),
@@ -264,7 +264,8 @@ _KEYWORDS: Final[dict[str, Callable[[random.Random, int], Any]]] = {
     **dict.fromkeys(("properties", "$defs", "dependentSchemas"), _named),
     **dict.fromkeys(("items", "additionalProperties", "not", "if", "then", "contains"), _inner),
     **dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), _several),
-    **dict.fromkeys(("default", "const", "minimum", "maxLength", "multipleOf", "nullable"), _scalar),
+    **dict.fromkeys(("default", "const", "minimum", "maxLength", "multipleOf"), _scalar),
+    **dict.fromkeys(("nullable",), _scalar),
     **dict.fromkeys(("enum", "examples"), _scalars),
     **dict.fromkeys(("required",), _names),
     **dict.fromkeys(("$ref",), _reference),

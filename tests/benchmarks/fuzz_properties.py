@@ -12,8 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-
-from gptme_reliability import Accept, Gate, ModelOutput, Policy, Reject, Retry, ToolDefinition, check
+from gptme_reliability import (
+    Accept,
+    Gate,
+    ModelOutput,
+    Policy,
+    Reject,
+    Retry,
+    ToolDefinition,
+    check,
+)
 from gptme_reliability.errors import ToolDefinitionError
 from gptme_reliability.resolve import callable_names
 from gptme_reliability.schemas import as_meant
@@ -89,7 +97,7 @@ def _examine(case: Case, timed: bool) -> str | None:
         except ToolDefinitionError:
             continue
         meant = tools[-1].parameters
-        if (again := as_meant(meant)[1]):
+        if again := as_meant(meant)[1]:
             return f"schema: a mended schema is mended again: {again}"
     policy = Policy(**{k: frozenset(v) if k == "allow" else v for k, v in case.policy.items()})
 
@@ -186,7 +194,8 @@ def _slow(case: Case, run: Callable[[str], object]) -> str | None:
     growth = min(_seconds(run, case.text * 2) for _ in range(2)) / taken
     if growth < MOST_GROWTH and taken <= allowed * FAR_BEYOND:
         return None
-    return f"slow: {taken * 1e3:.1f} ms for {case.size()} characters, x{growth:.1f} for twice as many"
+    size = case.size()
+    return f"slow: {taken * 1e3:.1f} ms for {size} characters, x{growth:.1f} for twice as many"
 
 
 def _seconds(run: Callable[[str], object], text: str) -> float:
