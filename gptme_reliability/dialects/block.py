@@ -59,6 +59,7 @@ _REACT_BEGUN: Final = re.compile(
 _FAR: Final = 4_000
 _ITEM: Final = re.compile(r"[\s,]{0,256}(?=\{)")
 _BRACKET: Final = re.compile(r"\s{0,16}\]")
+_QUOTE: Final = re.compile(r"(?<!\\)\"")
 _MOST_HEADS: Final = 4
 _DEEPEST_INDENT: Final = 256
 _JUNK_BEFORE_TOKEN: Final = re.compile(r"[^<>{\[\n]{1,80}(?=<[|｜])")
@@ -169,9 +170,14 @@ class _Block:
         return self._skip(junk.end()) if junk and opens else position
 
     def _behind_broken(self, start: int, fault: int) -> int:
-        """A call that cannot be read reaches to its closing token, or to the end."""
+        """A call that cannot be read reaches to its closing token, or to the end.
+
+        Where a string is open before the token, the token and all behind it may be its inside.
+        """
         closing = self._budget.closing(self._text, fault)
         end = closing.start() if closing else len(self._text)
+        if len(_QUOTE.findall(self._text, start, end)) % 2:
+            end = len(self._text)
         self._budget.spend(end - start)
         return end
 
