@@ -106,7 +106,7 @@ def test_nothing_closes_the_reasoning_before_more_of_it() -> None:
 
 def test_the_host_knows_what_stands_before_a_further_answer() -> None:
     host = RecordingHost()
-    with serving(streamed("Look:\n```text\nQuux zork!", HA), streamed("So.", HALL)) as script:
+    with serving(streamed("Look:\n```text\nQuux zork!", HA), streamed("So it is.", HALL)) as script:
         watch(script, host)
     assert "".join(text for _, text in host.shown) == "Look:\n```text\nQuux zork!\n"
     assert {channel for channel, _ in host.shown} == {"text"}
