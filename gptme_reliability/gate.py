@@ -18,7 +18,7 @@ from gptme_reliability.dialects.openers import (
     opens_call,
     partial_start,
 )
-from gptme_reliability.dialects.table import CALL_FENCES
+from gptme_reliability.dialects.table import CALL_FENCES, FENCES_OF_CALLS
 
 # gptme's own pattern for a call in text, cut off before the JSON: a line that begins so.
 _HOST_LINE: Final = re.compile(r"^@[^\r\n]+?\([\w\-:.]+\):", re.MULTILINE)
@@ -112,7 +112,7 @@ class Gate:
         if line is None or not line[3]:
             return None if len(self._buffer) - start <= LONGEST_PARTIAL else True
         tag = line[2].strip()
-        if self._runnable_tag(tag):
+        if self._runnable_tag(tag) or tag.lower() in FENCES_OF_CALLS:
             return True
         if tag.lower() not in CALL_FENCES:
             return False

@@ -20,10 +20,10 @@ from typing import Any, Final
 from gptme_reliability import enforce, feedback, intent
 from gptme_reliability.confidence import cost_of_place, doubted, weigh
 from gptme_reliability.dialects.cues import PLACEHOLDER
-from gptme_reliability.dialects.decode import after_leaked_tokens, decode
-from gptme_reliability.dialects.markers import without_begun_closing
+from gptme_reliability.dialects.decode import decode
 from gptme_reliability.dialects.placement import place
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
+from gptme_reliability.dialects.surroundings import after_leaked_tokens
 from gptme_reliability.distance import fold
 from gptme_reliability.echo import EchoGuard
 from gptme_reliability.enforce import Judged
@@ -126,8 +126,6 @@ def _calls_in_text(
     messages: Sequence[Mapping[str, Any]],
 ) -> _Found:
     head = text[: policy.max_chars]
-    # A closing token in which the output was cut is no text behind the call.
-    head = without_begun_closing(head) if cut else head
     spans = decode(head, callable_names(tools))
     if not spans:
         return _Found([], text)
@@ -228,7 +226,9 @@ def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw 
     echo = Flaw("echo", "the call only repeats what was quoted in the conversation")
     flaws = [echo if repeated else None for repeated in guard.repeated(span, text)]
     at_end = after_leaked_tokens(text, span.end) >= len(text)
-    if cut and at_end and not (span.marked and span.closed):
+    # A value that ends without its own tag may have been cut within a text about tags.
+    whole = span.marked and span.closed and not span.calls[-1].has("missing_tag")
+    if cut and at_end and not whole:
         # The cut struck the last call; those before it were whole.
         flaws[-1] = Flaw("cut_off", "the output was cut off at this call")
     return flaws

@@ -211,7 +211,9 @@ class _Attempt:
     # --- records ----------------------------------------------------------------------
 
     def _note(self, repairs: Any) -> None:
-        self._repairs.extend(replace(repair, call=self._index) for repair in repairs)
+        self._repairs.extend(
+            Repair(r.rule, r.path, r.before, r.after, r.kind, self._index) for r in repairs
+        )
 
     def _violation(self, rule: str, message: str, tool: ToolDefinition | None) -> Violation:
         name = tool.name if tool else self._raw.name

@@ -1,4 +1,4 @@
-"""Texts that make naive readers slow or break them: each pattern is repeated to any length."""
+"""Texts that make naive readers slow or break them, at any length."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 _CALL: Final = '{"name": "shell", "arguments": {"command": "ls -la"}}'
 
-HOSTILE: Final = {
+_REPEATED: Final = {
     # JSON, whole and broken
     "open braces": "{",
     "open brackets": "[",
@@ -27,6 +27,7 @@ HOSTILE: Final = {
     "spaces behind a brace": "{" + " " * 60,
     "long numbers": '{"name": "shell", "arguments": {"command": ' + "9" * 500,
     "string lists": "['shell(command=1)', ",
+    "foreign words": '{"name": "shell", "arguments": {"command": 扢扢扢扢扢扢扢扢扢扢\x00',
     # Python
     "python lists": "[shell(",
     "python arguments": "[shell(command=\t",
@@ -72,6 +73,9 @@ HOSTILE: Final = {
     "braces before recipients": "{>>>shell\n",
     "qwen agent": "✿FUNCTION✿: shell\n✿ARGS✿: {",
     "react": "Action: shell\nAction Input: x\n",
+    "fenced heads": "```py\ncall:",
+    "indented actions": " Action:\n",
+    "indented inputs": ' Action: x\nAction Input: {"a": 1}\n',
     "react lists": "Action: ```json\n[",
     "tool lines": "@shell(a): {\n",
     "name lines": "shell\n\n",
@@ -94,3 +98,38 @@ HOSTILE: Final = {
     "announcements": "I will use the shell tool. ",
     "here-documents": "<<EOF\n" + _CALL + "\n",
 }
+# What stands before the repeated part, that part, and what stands behind it.
+_FRAMED: Final = {
+    "fenced lines": ("```python\n", "shell(command='ls')\n", "```"),
+    "fenced objects": ("```json\n", f"{_CALL}\n", "```"),
+    "a list of calls": ("[", "shell(command='ls'), ", "]"),
+    "a list of objects": ("[", f"{_CALL}, ", f"{_CALL}]"),
+    "a section of calls": ("<tool_call>[", f"{_CALL}, ", f"{_CALL}]</tool_call>"),
+    "an envelope of calls": ('{"tool_calls": [', f"{_CALL}, ", f"{_CALL}]}}"),
+    "a keyed list": ("<|tools_prefix|>[", '{"shell": {"command": "ls"}}, ', "]<|tools_suffix|>"),
+    "a long string": ('{"name": "shell", "arguments": {"command": "', 'x = \\"y\\"\\n', '"}}'),
+    "line breaks in a string": ('{"name": "shell", "arguments": {"command": "', "x = y\n", '"}}'),
+    "quotes in a string": ('{"name": "shell", "arguments": {"command": "', 'x = "y"\n', '"}}'),
+    "single quotes in a string": ("{'name': 'shell', 'arguments': {'command': '", "isn't\n", "'}}"),
+    "closing tags in a value": ("<function=shell><parameter=command>", "x</parameter>y\n", ""),
+    "call ends in a value": ("<function=shell><parameter=command>", "x</function>y\n", ""),
+    "keys in a value": ("<function=shell><parameter=command>", "\n<parameter=x>y\n", ""),
+    "many parameters": ("<function=shell>", "<parameter=command>y\n</parameter>", "</function>"),
+    "nested arguments": ("[shell(command=", "[1, ", "]"),
+    "reasoning that never ends": ("<think>", f"<tool_call>{_CALL}</tool_call>", ""),
+    "orphan reasoning": ("", f"<tool_call>{_CALL}</tool_call>", "</think>done"),
+    "prose before a call": ("", "I will look. ", f"\n\n<tool_call>{_CALL}</tool_call>"),
+    "tags before a call": ("", "<div class='a'>", f"<tool_call>{_CALL}</tool_call>"),
+    "tokens behind a call": (f"<tool_call>{_CALL}</tool_call>", "<|im_end|>", ""),
+    "calls and prose": ("", f"{_CALL}\n\nand then:\n\n", ""),
+    "results": ("", f"Action: shell\nAction Input: {_CALL}\nObservation: ok\n", ""),
+}
+
+HOSTILE: Final = {**{name: ("", unit, "") for name, unit in _REPEATED.items()}, **_FRAMED}
+
+
+def hostile_text(name: str, size: int) -> str:
+    """The pattern of this name at about this length."""
+    before, unit, behind = HOSTILE[name]
+    repeated = (unit * (size // len(unit) + 1))[:size] if not behind else unit * (size // len(unit))
+    return before + repeated + behind

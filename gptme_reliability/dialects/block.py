@@ -16,13 +16,16 @@ from gptme_reliability.dialects.found import Budget, Found
 from gptme_reliability.dialects.gemma_literals import read_gemma
 from gptme_reliability.dialects.heads import (
     BARE,
+    CUT_HEAD,
     INSIDE,
     LINE,
     REACT,
+    REACT_BEGUN,
     REACT_BLOB,
     SKIPPED,
     STANDALONE,
     header_end,
+    react_input,
     recipient,
 )
 from gptme_reliability.dialects.json_call import envelope_calls
@@ -44,13 +47,10 @@ _MENTIONS_NAME: Final = re.compile(
 )
 _ZERO_ARGUMENTS: Final = re.compile(r"[A-Za-z_][\w.\-]{0,120}")
 _LONGEST_CUT_HEAD: Final = 240
-_CUT_HEAD: Final = re.compile(
-    r"(?:<function ?= ?|name ?= ?\"|\[Calling tool: ?)[\w.\-]{0,120}\Z"
-    r"|to=[\w.\-]{1,120}(?:(?!message)[^{}\n]){0,80}\Z"
-)
+_CHEAPER: Final = 16
+"""How much less the search for words costs than a failed reading."""
 _FAILED_HEAD: Final = 16
 """What looking for a head where none stands costs, in characters."""
-_OBSERVATION: Final = re.compile(r"\n\s{0,8}Observation:", re.IGNORECASE)
 _FINAL_ANSWER: Final = re.compile(r"^\s{0,8}Final Answer:", re.IGNORECASE | re.MULTILINE)
 _AFTER_REASONING: Final = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _REACT_BEGUN: Final = re.compile(
@@ -74,14 +74,10 @@ class _Block:
         self._closed = False
         self._opened_at = -1
         self._token_end = 0
-        self._reached = 0
+        # How far tokens were stepped over.
+        self.reached = 0
         # Laguna writes this tag for its own; anywhere else it holds what a user said.
         self._in_user_tag = False
-
-    @property
-    def reached(self) -> int:
-        """How far tokens were stepped over."""
-        return self._reached
 
     def read(self, start: int) -> Span | None:
         calls: list[RawCall] = []
@@ -130,6 +126,8 @@ class _Block:
                 return None
             found = first
         self._opened_at, self._closed = -1, False
+        if any(call.flaw is not None for call in found.calls):
+            found = replace(found, end=self._behind_broken(start, found.end))
         self._skip(found.end)
         end = self._opened_at if self._opened_at >= 0 else max(found.end, self._token_end)
         dialect = found.dialect or ""
@@ -147,7 +145,7 @@ class _Block:
                 continue
             token = FILLING.match(self._text, position)
             if token is None:
-                self._reached = max(self._reached, position)
+                self.reached = max(self.reached, position)
                 return position
             marker = BY_TOKEN.get(normal(token[0]))
             if token["close"] is not None:
@@ -206,7 +204,7 @@ class _Block:
         self._budget.spend(_FAILED_HEAD)
         if len(self._text) - start > _LONGEST_CUT_HEAD or not self._begins_line(start):
             return None
-        if _CUT_HEAD.search(self._text, start) is None:
+        if CUT_HEAD.search(self._text, start) is None:
             return None
         flaw = Flaw("cut_off", "the output ends within the name of a tool")
         return Span(start, len(self._text), "", (RawCall(None, flaw=flaw),), True, False)
@@ -215,7 +213,7 @@ class _Block:
 
     def _call(self, position: int, depth: int = 0) -> Found | None:
         text = self._text
-        if depth > _MOST_HEADS:
+        if depth > _MOST_HEADS or position >= len(text):
             return None
         if text.startswith("{", position):
             return self._json(position)
@@ -282,24 +280,31 @@ class _Block:
 
     def _react(self, position: int) -> Found | None:
         """``Action: name`` and ``Action Input:`` with JSON, or with the only argument as text."""
+        action = REACT.match(self._text, position)
+        begun = REACT_BEGUN.match(self._text, position)
+        blob = REACT_BLOB.match(self._text, position)
+        if not (action or begun or blob):
+            return None
         before = self._text[max(0, position - _FAR) : position]
         said = _AFTER_REASONING.split(before)[-1].strip()
-        lead = _REACT_BEGUN.split(said)[0].strip()
+        lead = _REACT_BEGUN.split(said, maxsplit=1)[0].strip()
+        if not self._budget.spend(len(lead) // _CHEAPER):
+            return None
         if cues.STRONG.search(lead) or cues.QUOTED.search(lead) or _FINAL_ANSWER.search(before):
             return None  # quoted in a text, or in the agent's last answer
-        if action := REACT.match(self._text, position):
+        if action:
             begin = action.end()
             if self._text.startswith("{", begin):
                 return self._named(action, "react")
-            observed = _OBSERVATION.search(self._text, begin)
-            end = observed.start() if observed else len(self._text)
-            written = self._text[begin:end].strip()
-            if not written:
-                flaw = Flaw("cut_off", "the call ends before its input")
-                return Found([RawCall(action["name"], flaw=flaw)], end, "react", False)
+            written, end = react_input(self._text, begin)
+            if isinstance(written, Flaw):
+                return Found([RawCall(action["name"], flaw=written)], end, "react", False)
             call = RawCall(action["name"], {}, positional=(written,))
             return Found([call], end, "react")
-        if blob := REACT_BLOB.match(self._text, position):
+        if begun and "Thought:" in said:
+            flaw = Flaw("cut_off", "the call ends before its input")
+            return Found([RawCall(begun["name"], flaw=flaw)], len(self._text), "react", False)
+        if blob:
             found = self._json(blob.end())
             return None if found is None else replace(found, dialect="command_r")
         return None

@@ -10,13 +10,17 @@ from typing import Final
 
 # Words that make all that stands near them an example or a refusal.
 STRONG: Final = re.compile(
-    r"\b(?:for (?:example|instance|reference)|e\.g|examples?|sample|illustrat\w*|demonstrat\w*|"
+    r"\b(?:for (?:example|instance|reference)|e\.g|examples?|sample|ill?ustr\w*|demonstrat\w*|"
     r"hypothetical\w*|documentation|docs|tutorial|manual|format(?:ted)?|syntax|schema|template|"
     r"placeholder|looks? like|would(?! like to)|do(?:es)? not (?:run|execute|call|use)|"
     r"don't (?:run|execute|call|use)|never (?:run|execute|call|use)|"
     r"(?:won't|will not|can't|cannot|can not|refuse to|not going to|unable to)|"
     r"zum beispiel|beispiel|par exemple|exemple|por ejemplo|ejemplo|por exemplo|exemplo|"
-    r"ad esempio|esempio|например|пример)\b|\bz\.\s?b\.|例えば|例如|比如|示例|たとえば|예를 들어",
+    r"ad esempio|esempio|например|пример|voorbeeld|bijvoorbeeld|przykład\w*|"
+    r"приклад|наприклад|exempel|eksempel|örne[kğ]\w*|například|ví dụ|"
+    r"formato|sintaxis|sintassi|sintaxe|składni\w*|формат|синтаксис)\b|\bz\.\s?b\.|"
+    r"例えば|例如|比如|示例|たとえば|예를 들어|"
+    r"格式|语法|用法|形式|書式|예시|예제|형식",
     re.IGNORECASE,
 )
 # Words that make what follows them directly an example, a plan, a report or a refusal.
@@ -25,7 +29,7 @@ QUOTED: Final = re.compile(
     r"such as|like (?:this|so)|could|might|should(?:n't)?|suppose|imagine|"
     r"if (?:you|i|we|the|they|it)|when (?:you|the|a|an)|whenever|unless|"
     r"you (?:can|may|must|need|want|have to|then|just|simply)|you'd|yourself|users? (?:can|may)|"
-    r"do(?:es)? not|don't|doesn't|never|not (?:able|allowed|run|call|execute|use)|"
+    r"d(?:o|oes|id) not|don't|doesn't|didn't|never|not (?:able|allowed|run|call|execute|use)|"
     r"wouldn't|couldn't|refus\w*|declin\w*|"
     r"instead of|rather than|avoid|dangerous|harmful|unsafe|malicious|"
     r"previous(?:ly)?|earlier|already|last time|yesterday|"
@@ -40,8 +44,10 @@ QUOTED: Final = re.compile(
     r"würde|könnte|nicht|niemals|kein\w*|"
     r"pourrai\w*|devrai\w*|pas|"
     r"podría|nunca|no (?:ejecut\w*|llam\w*|voy|puedo|debo)|"
-    r"potrebbe|potresti|non|não|нельзя|не"
-    r")\b|不|无法|没有|可以|ません|ない",
+    r"potrebbe|potresti|non|não|нельзя|не|"
+    r"niet|geen|nooit|nie|nigdy|gdyby\w*|zou(?:den)?|leider|angenommen|désolé\w*|lo siento|"
+    r"mi dispiace|desculp\w*|helaas|niestety|inte|ikke"
+    r")\b|不|无法|没有|可以|ません|ない|않|마세요",
     re.IGNORECASE,
 )
 # An instruction to the reader, not an announcement of the writer's.
@@ -62,19 +68,20 @@ DATA_HEADING: Final = re.compile(
 # Behind a call fewer words count: models like to comment on what they have just asked for.
 QUOTED_BEHIND: Final = re.compile(
     r"\A\W*(?:was|is|are|were|would|which)\b|"
-    r"\b(?:for example|example|illustrat\w*|hypothetical\w*|placeholder|template|syntax|"
+    r"\b(?:for example|example|ill?ustr\w*|hypothetical\w*|placeholder|template|syntax|"
     r"(?:would|could|might) (?:run|call|execute|be|delete|remove|list|do|print|show|read|write)|"
     r"(?:is|as|in) (?:the|this|that|what) (?:format|schema|form|call|a call)|looks? like|"
     r"don't run|do not run|never run|not actually|"
     r"not (?:run|running|execute|executing|call|calling|going to)|won't|cannot|can't|"
     r"you can|yourself|was (?:called|run|executed)|means|replace|instead|the above|shown above|"
-    r"beispiel|exemple|ejemplo|esempio|пример)\b|例|不要",
+    r"beispiel|exemple|ejemplo|esempio|пример|voorbeeld|przykład\w*|exemplo|exempel|eksempel)\b|"
+    r"例|不要|예시|예제",
     re.IGNORECASE,
 )
 # Behind calls that open the answer: what turns them into an example, takes them back, asks
 # about them, or tells the reader what to do with them.
 OPENED_BEHIND: Final = re.compile(
-    r"\b(?:examples?|samples?(?! of)|illustrat\w*|demonstrat\w*|hypothetical\w*|placeholders?|"
+    r"\b(?:examples?|samples?(?! of)|ill?ustr\w*|demonstrat\w*|hypothetical\w*|placeholders?|"
     r"template|syntax|schema|json|spelling|spelled|corrected|documented|manual|quot(?:ed|es?)|"
     r"brackets?|comma|for reference|draft|suggest\w*|copied|"
     r"(?:this|that|it|i|we|you|which) (?:would|could|might|may)(?! be (?:used|invoked))|"
@@ -90,7 +97,8 @@ OPENED_BEHIND: Final = re.compile(
     r"was (?:called|run|executed|sent)|evaluat(?:es?|ed)|between two (?:tags|markers)|"
     r"(?:is|are) not (?:provided|available|defined)|the above is|shown above|came from|"
     r"this (?:list|array|calls)|these (?:two )?lines|helpers?|"
-    r"beispiel|nicht|nur zur|exemple|ne \w+ pas|ejemplo|no (?:lo|la|voy)|esempio|non|пример|не)\b|"
+    r"beispiel|nicht|nur zur|exemple|ne \w+ pas|ejemplo|no (?:lo|la|voy)|esempio|non|пример|не|"
+    r"voorbeeld|niet|przykład\w*|nie|exemplo|não|exempel|eksempel)\b|예시|예제|"
     r"n't\b|例|不|(?:\A|[.!?]\s)\W*(?:once|after|before|when|later|only|as)\b",
     re.IGNORECASE,
 )
@@ -112,13 +120,24 @@ INTENT: Final = re.compile(
     r"here(?:'s| is| are| comes?| goes?) (?:the|my|your|an?) (?:\w+ ){0,2}?calls?|"
     r"we can use the following (?:tool |function )?calls?|"
     r"the following (?:tool |function )?calls? can be (?:made|used)|"
+    r"(?:dann|jetzt|zuerst|nun|nächstes|erstes) "
+    r"(?:führe|lese|prüfe|schaue|sehe|rufe|liste|suche|öffne|starte|erstelle|speichere) ich|"
     r"ich (?:werde|sehe|schaue|lese|prüfe|führe|rufe|liste|starte|suche|öffne|lasse|erstelle|"
     r"speichere|schreibe|nutze|verwende)|lass mich|"
-    r"je vais|laisse(?:z)?-moi|je (?:lis|liste|vérifie|regarde|lance|cherche|crée|consulte)|"
+    r"je vais|laisse(?:z)?-moi|je (?:lis|liste|commence|exécute|ouvre|vérifie|regarde|"
+    r"lance|cherche|crée|consulte)|"
     r"voy a|déjame|permíteme|vamos a|vou|deixe-me|deixa eu|fammi|lasciami|sto per|"
+    r"(?:primero|ahora|luego) (?:leo|miro|reviso|ejecuto|busco|listo|creo|guardo|compruebo)|"
+    r"(?:primeiro|agora|depois) (?:leio|verifico|executo|vejo|procuro|listo|crio|abro)|"
+    r"(?:\A\W*|(?:prima|ora|adesso|subito|quindi) )(?:controllo|verifico|leggo|guardo|eseguo|cerco|"
+    r"apro|do un'occhiata)|"
+    r"ik (?:kijk|lees|controleer|bekijk|zoek|open|start)|\A\W*(?:even|eerst) (?:kijken|lezen)|"
+    r"sprawdz(?:am|ę)|przeczytam|czytam|uruchamiam|uruchomię|zobaczę|zajrzę|poszukam|otworzę|"
     r"ik ga|ik zal|laat me|jag ska|låt mig|jeg vil|la meg|"
-    r"я (?:проверю|посмотрю|прочитаю|запущу|выполню)|сейчас|давай\w*)\b|"
-    r"我来|我将|让我|我会|我先|我现在|我要|ます[。：:]?\s*\Z|겠습니다|할게요|"
+    r"проверю|проверяю|посмотрю|смотрю|прочитаю|читаю|запущу|запускаю|выполню|выполняю|сейчас|давай\w*)\b|"
+    r"我来|我将|让我|我会|我先|我现在|我要|"
+    r"(?:し|読み|調べ|見|み|いたし|行い|始め|開き|探し|使い|試し)ます(?:ね|よ)?[。：:]?\s*\Z|"
+    r"(?<!않)겠습니다|(?<!않을)게요|"
     r"\A\W*(?:(?:ok(?:ay)?|sure|alright|right|now|step \d+)\W+)?"
     r"(?!some|any|every|no|dur|str|warn|accord|regard|mean)\w+ing\b|"
     r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|right)\W*\Z|"
@@ -140,11 +159,31 @@ VETO: Final = re.compile(
     r"report(?:ing)?|repeat(?:ing)?|past(?:e|ing)|recap\w*|mentioning|documenting|"
     r"undo|warn\w*|let me know|think(?:ing)? about|whether (?:to|this|that)|i found|notation|"
     r"leave (?:this|that|it)|(?:made|did|pasted|wrote|sent|ran|called|tried)\W{0,3}\Z|"
+    r"be clear|clarify|recall|draft (?:it|this|that)|with you|you decide|up to you|"
     r"spell(?:ing)?|tomorrow|later|tonight|ask|user (?:pasted|sent|wrote|said|quoted)|"
     r"tell me|prints?|other agent|"
     r"deletes|removes|destroys|erases|overwrites|wipes|your notes|see what you|"
     r"cit(?:e|ing)|reject\w*|ignor\w*|skip\w*|cancel\w*|your (?:ok(?:ay)?|word|message)|"
-    r"show|explain\w*|illustrat\w*|demonstrat\w*|describ\w*)\b",
+    r"show|explain\w*|ill?ustr\w*|demonstrat\w*|describ\w*|"
+    r"annotat\w*|suggest\w*|propos\w*|walk (?:you )?through|next time|transcript|my parser|"
+    r"gives|yields|produces|answered|replied|responded|stated|"
+    # The same in other languages: conditions, other times, leave, and verbs of saying and showing.
+    r"wenn|falls|sobald|bevor|nachdem|soll|darf|würde|bestätig\w*|zustimm\w*|genehmig\w*|morgen|"
+    r"später|erklär\w*|erläuter\w*|zeig\w*|beschreib\w*|bedeutet|"
+    r"si (?:vous|tu|je|on|quieres|confirmas|me|tuviera)|"
+    r"lorsque|après|demain|expliqu\w*|montr\w*|décri\w*|signifie|"
+    r"cuando|después|mañana|explic\w*|mostr\w*|significa|"
+    r"se (?:vuoi|hai|il|dovessi|você|eu|quiser)|solo|dopo|domani|conferma|"
+    r"spieg\w*|descriv\w*|registro|"
+    r"quando|depois|amanhã|descrev\w*|"
+    r"als (?:ik|je|u|het|we)|indien|wanneer|pas (?:na|als)|"
+    r"bevestig\w*|uitleg\w*|laten zien|beschrijf\w*|betekent|"
+    r"jeśli|jeżeli|gdyby\w*|tylko|dopiero|jutro|potwierdz\w*|zgod\w*|wyjaśni\w*|pokaż\w*|oznacza|"
+    r"если|бы|когда|после|только|завтра|подтвержд\w*|соглас\w*|покаж\w*|объясн\w*|опиш\w*|означает)\b|"
+    r"假设|如果|假如|要是|确认后|同意|上一|上次|之后|以后|明天|等您|等你|解释|说明|演示|展示|介绍|描述|"
+    r"以前|前回|もし|よろしければ|場合|たら|ように|てから|後に|許可|明日|説明|解説|紹介|示し|書き方|"
+    r"(?:コマンド|呼び出し|これ|モデル|形式)は|"
+    r"만약|다면|지난|주시면|후에|내일|설명|보여|소개|호출 방법",
     re.IGNORECASE,
 )
 # Words behind a call that may take it back, ask for leave, or speak about it.
@@ -154,11 +193,31 @@ DOUBTFUL_BEHIND: Final = re.compile(
     r"only|actually|you|your|just|say|word|proceed|this|that|above|call|calls|json|save|nicht|kein\w*|pas|jamais)\b",
     re.IGNORECASE,
 )
+# A question asks for leave, in any of the ways to end one.
+QUESTION: Final = re.compile(
+    r"(?:[?？؟]|か[。：:]?|까요[.:]?|吗[。：:]?|呢[。：:]?)[\s*_\"'”’）)]{0,8}\Z"
+)
+# A line that only names the part of an answer that follows.
+LABEL: Final = re.compile(
+    r"\W*(?:action|thought|calling|(?:corrected )?(?:tools?|functions?)[ _]call(?:s|ing)?)\W*"
+    r"(?:json\b)?\W*",
+    re.IGNORECASE,
+)
+# What the writer does next, with the result of the calls before it.
+FOLLOW_UP: Final = re.compile(
+    r"\W*(?:(?:then|next|afterwards?|(?:after|with) (?:that|this)),? )?"
+    r"(?:i(?:'ll| will|'m| am)|waiting for|once i (?:have|see|get|know)) "
+    r"(?:(?!(?:\w+n't|not|never|you|your|if|unless|until|permission|approv\w*|confirm\w*|ok(?:ay)?|"
+    r"go-ahead|would|could|should|might|example|only|instead|cancel\w*|stop\w*|before|explain\w*|"
+    r"show|describ\w*|later|run|execut\w*|send|call\w*|do)\b)[^.!?\n]){1,140}[.!…]{0,3}",
+    re.IGNORECASE,
+)
 # Words that say nothing about the call behind them.
 GREETING: Final = re.compile(
     r"(?:(?:final )?answer|content|response)\W{0,3}|"
     r"(?:hello|hi|hey|thanks?|thank you|great|good|perfect|fine)\b[\w ,]{0,20}[!.,]?"
-    r"(?:\s(?:how|what)[\w' ]{1,20}\?)?",
+    r"(?:\s(?:how|what)[\w' ]{1,20}\?)?|"
+    r"(?:hallo|hola|bonjour|salut|ciao|olá|привет|здравствуйте|你好|您好|こんにちは|안녕하세요)[!.！。]?",
     re.IGNORECASE,
 )
 # Words behind a call that take it back or ask for leave, wherever it stands.

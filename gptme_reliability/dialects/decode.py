@@ -21,20 +21,16 @@ from gptme_reliability.dialects.python_call import read_call, read_call_list
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
 from gptme_reliability.dialects.table import (
     CALL_FENCES,
-    LEAKED_TOKENS,
+    FENCES_OF_CALLS,
     REASONING,
     REASONING_ENDS,
 )
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 
-_OPENING_CHARS: Final = re.compile(r"[{\[<@(`~]|Action Input:", re.IGNORECASE)
+_OPENING_CHARS: Final = re.compile(r"[{\[<@(`~]|Action(?: Input)?:", re.IGNORECASE)
 _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in REASONING}
 _ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
-# Fences that are made for calls, where others may hold code as well.
-_FENCES_OF_CALLS: Final = frozenset(
-    {"tool", "tools", "tool_call", "tool_calls", "tool_code", "tool_use", "function_call"}
-)
 _TICKS: Final = re.compile(r"[ \t]{0,3}(`{1,3}|[\"'])")
 _FIRST_NAME: Final = re.compile(r"\[[\s\[({\"'`]{0,160}([A-Za-z_][\w.\-]{0,120})")
 _COMMA: Final = re.compile(r"\s{0,16},[ \t]{0,8}\\?\s{0,64}")
@@ -42,6 +38,9 @@ _BETWEEN: Final = re.compile(r"[\s,;]{0,64}")
 _HOST_CALL: Final = re.compile(r"@([\w.\-]{1,80})(?:\(([^\s()]{0,80})\))?:?\s{0,64}")
 _MENTIONS_NAME: Final = re.compile(
     r"\b(?:name|tool|tool_name|function|action)[\"']?\s{0,8}:\s{0,8}[\"']?([\w.\-]{1,80})"
+)
+_CALLS_BEGUN: Final = re.compile(
+    r"\{\s{0,16}\"(?:tool_calls?|function_call)\"\s{0,16}:\s{0,16}[\[{]"
 )
 _SLACK: Final = 16_384
 
@@ -215,11 +214,13 @@ class _Scanner:
     def _broken_json(self, start: int, fault: Fault) -> Span | None:
         """A JSON call that cannot be read: an attempt if it names a tool, else just text."""
         named = _MENTIONS_NAME.search(self._text, start, start + 400)
-        if named is None or self._closes_reasoning_later(start):
+        begun = _CALLS_BEGUN.match(self._text, start)
+        if not (named or begun) or self._closes_reasoning_later(start):
             return None
         # What follows a broken call may be the inside of one of its strings: leave it alone.
-        call = RawCall(named[1], flaw=Flaw(fault.rule, fault.message))
-        return Span(start, len(self._text), "json", (call,), closed=fault.rule != "cut_off")
+        call = RawCall(named[1] if named else None, flaw=Flaw(fault.rule, fault.message))
+        cut = fault.rule == "cut_off"
+        return Span(start, len(self._text), "json", (call,), marked=bool(begun), closed=not cut)
 
     def _closes_reasoning_later(self, start: int) -> bool:
         return any(self._find(closing, start) >= 0 for closing in _ORPHAN_ENDS)
@@ -315,18 +316,22 @@ class _Scanner:
             return None
         content = self._skip_spaces(line.end())
         span = self._inside_fence(content)
-        if span is None and line[2].strip().lower() in _FENCES_OF_CALLS:
+        if span is None and line[2].strip().lower() in FENCES_OF_CALLS:
             return self._faulty_call(start, content)
+        calls: list[RawCall] = []
         while span is not None:
+            calls += span.calls
             behind = self._skip_spaces(span.end)
             if self._text.startswith(line[1], behind):
-                return replace(span, start=start, end=behind + len(line[1]), closed=True)
-            if behind >= len(self._text):
-                return replace(span, start=start)
+                end = behind + len(line[1])
+                return Span(start, end, span.dialect, tuple(calls), span.marked, True)
+            if line[1].startswith(self._text[behind:]):
+                # The output ends here, or within the line that closes the fence.
+                return replace(span, start=start, end=len(self._text), calls=tuple(calls))
             following = self._inside_fence(behind)
             if following is None or following.dialect != span.dialect:
                 return None
-            span = replace(following, calls=span.calls + following.calls)
+            span = following
         return None
 
     def _faulty_call(self, start: int, content: int) -> Span | None:
@@ -371,12 +376,3 @@ class _Scanner:
         while position < limit and self._text[position].isspace():
             position += 1
         return position
-
-
-_LEAKED: Final = re.compile(rf"(?:\s|{'|'.join(map(re.escape, LEAKED_TOKENS))})*")
-
-
-def after_leaked_tokens(text: str, position: int) -> int:
-    """The index behind white space and leaked template tokens that start at ``position``."""
-    match = _LEAKED.match(text, position)
-    return match.end() if match else position

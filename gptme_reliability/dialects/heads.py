@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from gptme_reliability.dialects.shapes import Flaw
+
 _BAR: Final = r" ?[|｜‖]{1,2} ?"
 _NAME: Final = r"(?P<name>[A-Za-z_][\w.\-]{0,120}?)"
 _FENCE: Final = r"(?:```(?:json)?\s{0,16})?"
@@ -97,7 +99,22 @@ SKIPPED: Final = re.compile(
 REACT: Final = re.compile(
     rf"Action:\s{{0,8}}{_NAME}\s{{0,8}}\n\s{{0,8}}Action Input:\s{{0,8}}", re.IGNORECASE
 )
+REACT_BEGUN: Final = re.compile(
+    rf"Action:\s{{0,8}}{_NAME}[ \t]{{0,8}}"
+    r"(?:\n\s{0,8}(?:A[a-z]{0,5}(?: I[a-z]{0,4}:?)?)?)?\s{0,8}\Z"
+)
+"""An action without its input, where the output ends."""
 REACT_BLOB: Final = re.compile(r"Action:\s{0,8}(?:```(?:json)?\s{0,8})?(?=[\[{])", re.IGNORECASE)
+
+_OBSERVATION: Final = re.compile(r"\n\s{0,8}Observation:", re.IGNORECASE)
+_QUOTED: Final = re.compile(r"\"([^\"\\\n]{0,4000})\"")
+
+CUT_HEAD: Final = re.compile(
+    r"(?:<function ?= ?|name ?= ?\"|\[Calling tool: ?)[\w.\-]{0,120}\Z"
+    r"|to=[\w.\-]{1,120}(?:(?!message)[^{}\n]){0,80}(?:message[|｜]?>?\s{0,16})?\Z"
+    r"|recipient[|｜]>\s{0,8}(?!all\b)[\w.\-]{1,120}\s{0,8}(?:<[|｜]?[a-z]{0,7}[|｜]?>?\s{0,8})?\Z"
+)
+"""A head that was cut off before its call began."""
 
 # OpenAI's harmony, and Muse Glimmer, which words its headers the same way.
 _MESSAGE: Final = re.compile(rf"<{_BAR}message{_BAR}>\s{{0,16}}", re.IGNORECASE)
@@ -107,6 +124,23 @@ _HEADER_PIECE: Final = re.compile(
 _MOST_PIECES: Final = 16
 _RECIPIENT: Final = re.compile(r"\bto=(?:functions?\.)?([\w.\-]{1,120})")
 _NO_TOOL: Final = frozenset({"assistant", "user", "self", "all"})
+
+
+def react_input(text: str, begin: int) -> tuple[str | Flaw, int]:
+    """The only argument of an action, written as text, and the index behind it.
+
+    It ends where an observation follows.  Without one, several lines leave two readings: the
+    later ones may be what the agent said next.
+    """
+    observed = _OBSERVATION.search(text, begin)
+    end = observed.start() if observed else len(text)
+    written = text[begin:end].strip()
+    if not written:
+        return Flaw("cut_off", "the call ends before its input"), end
+    if observed is None and "\n" in written:
+        return Flaw("ambiguous", "where the input ends is not clear; write it as JSON"), end
+    quoted = _QUOTED.fullmatch(written)
+    return quoted[1] if quoted else written, end
 
 
 def recipient(header: str) -> str | None:

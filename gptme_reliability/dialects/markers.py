@@ -177,18 +177,3 @@ def may_become_opener(tail: str) -> bool:
     folded = normal(_SUFFIX_BEGUN.sub("", tail))
     begun = folded.rstrip("_:")
     return any(token.startswith((folded, begun)) for token in _NORMAL_OPENERS)
-
-
-_NORMAL_CLOSERS: Final = tuple(token for token, row in BY_TOKEN.items() if row.role == "close")
-
-
-def without_begun_closing(text: str) -> str:
-    """The text without a closing token at its end that was cut off before it was whole."""
-    start = max(text.rfind(first, max(0, len(text) - LONGEST)) for first in "<[✿")
-    token = text[start:] if start >= 0 else ""
-    folded = normal(token)
-    whole = ">" in token or folded in _NORMAL_CLOSERS
-    if not token or whole or any(char.isspace() for char in token):
-        return text
-    begun = token.startswith("</") or any(c.startswith(folded) for c in _NORMAL_CLOSERS)
-    return text[:start].rstrip() if begun else text

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from gptme_reliability.dialects import cues
-from gptme_reliability.dialects.decode import after_leaked_tokens
 from gptme_reliability.dialects.shapes import Span
+from gptme_reliability.dialects.surroundings import after_leaked_tokens, enclosed, fence_ranges
 from gptme_reliability.dialects.table import REASONING
 
 Placement: TypeAlias = Literal["call", "text", "late", "unclear"]
@@ -31,17 +31,12 @@ _Lead: TypeAlias = Literal["nothing", "announced", "unannounced", "quoted"]
 _SHORT: Final = 80
 _NEAR: Final = 240
 _FAR: Final = 600
-_ENCLOSING: Final = 2_000
-
-_FENCE: Final = re.compile(r"^(?:<\|[\w ]{1,40}\|>)?[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _LISTED: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|\(?[a-zA-Z][.)]|>|\||#{1,6})\s")
 _SENTENCE_END: Final = re.compile(r"(?:[.!?:;…。！？：]|\*\*)\s*\Z")
 _TRAILING: Final = re.compile(r"\A\s*[.,;:!)}\]\"'»”’`]*\s*")
 _SENTENCES: Final = re.compile(r"[.!?。！？\n]\s*")
 _SENTENCES_WITH_ENDS: Final = re.compile(r"[^.!?。！？\n]{1,240}(?:[.!?。！？]+(?=\s|\Z)|\n|\Z|.)")
 _CLAUSES: Final = re.compile(r"[,;—–，；]\s*|\s(?:but|and|so)\s")
-_TAG: Final = re.compile(r"<(/?)([a-zA-Z][\w\-]{0,40})(?:\s[^<>]{0,200})?>")
-_HEREDOC: Final = re.compile(r"<<-?\s?['\"]?([A-Za-z_]\w{0,30})['\"]?")
 # A heading of a chat template, the end of a string, or a file's name: the model runs on into
 # another document, which says nothing about the call.
 _OTHER_DOCUMENT: Final = re.compile(
@@ -55,13 +50,11 @@ _MESSAGE_HEAD: Final = re.compile(
     r"\s{0,8}(?:assistant\b)?\s{0,8}){1,8}"
 )
 _LABEL: Final = re.compile(r"[\s`)\]}#*]{0,64}(?:\w{1,20} ?){1,3}:\W{0,16}")
+# The value of a member, or an item: the call is part of a larger object.
+_MEMBER: Final = re.compile(r"[\"']\s{0,8}[:,]\s{0,8}\[?\s{0,8}\Z")
 _INDENTED: Final = re.compile(r"(?: {4,}|\s*\t\s*)\Z")
 _REASONING_TAG: Final = re.compile(
     "|".join(re.escape(tag) for tag in dict.fromkeys(tag for pair in REASONING for tag in pair))
-)
-_CLOSING_OF: Final = {opening.lower(): closing for opening, closing in REASONING}
-_REASONING_OPENS: Final = re.compile(
-    "|".join(re.escape(opening) for opening, _ in REASONING), re.IGNORECASE
 )
 _SPEECH_OPENS: Final = re.compile(r"<(?:answer|response|final|final_answer|assistant)>\s{0,16}\Z")
 # What templates put around the parts of an answer.
@@ -71,19 +64,14 @@ _TEMPLATE_TOKENS: Final = re.compile(
 )
 # A few words without any claim about what follows.
 _ASIDE: Final = re.compile(
-    r"[^\W\d_][^\s:?]{0,20}(?: [^\s:?]{1,20})?|(?:[^\W\d_][^\s:?]{0,20} ){0,3}[^\s:?]{1,20}[.!]"
+    r"[a-z][^\s:?]{0,20}(?: [^\s:?]{1,20})?|(?:[a-z][^\s:?]{0,20} ){0,3}[^\s:?]{1,20}[.!]",
+    re.ASCII | re.IGNORECASE,
 )
-_MOST_REASONINGS: Final = 16
 _SPECIAL: Final = re.compile(
     r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|✿|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]",
     re.IGNORECASE,
 )
 _OPEN_QUOTES: Final = frozenset("`\"'“‘«(=")
-# Tags that models put around what they say to the user: a call inside them is still a call.
-_SPEECH_TAGS: Final = frozenset(
-    {opening.strip("<>[]").lower() for opening, _ in REASONING}
-    | {"response", "answer", "final", "final_answer", "assistant", "plan", "action", "step"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +88,7 @@ def place(text: str, spans: Sequence[Span]) -> list[Placement]:
     """Say for each span whether it is a call where it stands; ``spans`` are in order."""
     if _alone(text, spans):
         return ["call"]
-    fences = _fence_ranges(text)
+    fences = fence_ranges(text)
     placements: list[Placement] = []
     floor, accepted_end = 0, None
     clusters = list(_clusters(text, spans))
@@ -150,7 +138,7 @@ def _judge(
     span = members[0]
     found = bisect_right(fences, (cluster.start, -1)) - 1
     inside_fence = found >= 0 and fences[found][0] < cluster.start < fences[found][1]
-    if inside_fence or _enclosed(text, cluster):
+    if inside_fence or enclosed(text, cluster.start, cluster.end):
         return "text"
     if span.marked and _SPECIAL.match(text, cluster.start):
         return _judge_special(text, cluster, floor, ceiling, span.thinking)
@@ -160,8 +148,9 @@ def _judge(
     # Reasoning that was never closed announces nothing; a marked call ends it.
     before = "" if span.thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     lead = _lead(before, span.marked)
-    if lead == "unannounced" and span.dialect == "react" and "Thought:" in before:
-        lead = "announced"  # by the thought that its protocol wants before it
+    if span.dialect == "react" and "Thought:" in before:
+        # The thought that its protocol wants announces nothing by itself.
+        lead = _lead(before.partition("Thought:")[0], span.marked)
     following = text[cluster.end : min(cluster.end + _NEAR, ceiling)].strip()
     fenced = text.startswith(("```", "~~~"), cluster.start)
     opens = opens and _may_open(span, text[members[-1].end : members[-1].end + _NEAR], fenced)
@@ -217,45 +206,10 @@ def _judge_special(
     if lead == "unannounced":
         said = _behind_head(before)
         following = text[cluster.end : cluster.end + _NEAR].lstrip()
-        aside = _ASIDE.fullmatch(said) and behind != "doubtful"
+        aside = said.isascii() and _ASIDE.fullmatch(said) and behind != "doubtful"
         goes_on = following[:1].islower() or _LISTED.match(following)
         return "call" if aside and not goes_on else "unclear"
     return "unclear" if behind == "doubtful" else "call"
-
-
-def _fence_ranges(text: str) -> list[tuple[int, int]]:
-    """Start and end of every fenced block; one that never closes reaches to the end."""
-    if "```" not in text and "~~~" not in text:
-        return []
-    ranges: list[tuple[int, int]] = []
-    opening: tuple[int, str] | None = None
-    reasoned = _closed_reasoning(text)
-    for match in _FENCE.finditer(text):
-        if any(start < match.start() < end for start, end in reasoned):
-            continue
-        if opening is None:
-            opening = (match.start(), match[1])
-        elif match[1].startswith(opening[1]) and not match[2].strip():
-            ranges.append((opening[0], match.end()))
-            opening = None
-    if opening is not None:
-        ranges.append((opening[0], len(text)))
-    return ranges
-
-
-def _closed_reasoning(text: str) -> list[tuple[int, int]]:
-    """The stretches of closed reasoning: a fence that opens there does not reach further."""
-    found: list[tuple[int, int]] = []
-    while len(found) < _MOST_REASONINGS:
-        opening = _REASONING_OPENS.search(text, found[-1][1] if found else 0)
-        if opening is None:
-            break
-        closing = _CLOSING_OF[opening[0].lower()]
-        end = text.find(closing, opening.end())
-        if end < 0:
-            break
-        found.append((opening.start(), end + len(closing)))
-    return found
 
 
 # --- where it stands ----------------------------------------------------------------------
@@ -270,6 +224,8 @@ def _stands_free(text: str, members: Sequence[Span], indented: bool = False) -> 
     before = text[max(0, span.start - _NEAR) : span.start].rpartition("\n")[2]
     behind = after_leaked_tokens(text, end)
     after = "" if "\n" in text[end:behind] else text[behind : behind + _NEAR].partition("\n")[0]
+    if span.marked and members[-1].calls[-1].flaw and members[-1].calls[-1].name:
+        after = ""  # where a call that cannot be read ends is not known
     lead = _behind_head(before)
     if (
         before.count("`") % 2
@@ -278,39 +234,16 @@ def _stands_free(text: str, members: Sequence[Span], indented: bool = False) -> 
     ):
         return False
     if lead and (
-        span.dialect == "gptme" or not lead.lstrip("*")[:1].isalpha() or lead[-1] in "\"'“‘«(="
+        span.dialect == "gptme"
+        or _MEMBER.search(lead)
+        or not lead.lstrip("*")[:1].isalpha()
+        or lead[-1] in "\"'“‘«(="
     ):
         return False
     if after.lstrip()[:1] in ("?", "`") or (lead and after.lstrip()[:1] in ('"', "'", "”", ")")):
         return False
     ends = not lead or span.marked or bool(_SENTENCE_END.search(lead))
     return ends and not _TRAILING.sub("", after)
-
-
-def _enclosed(text: str, cluster: _Cluster) -> bool:
-    """Whether markup, a comment, a string or a here-document is open around the calls."""
-    before = text[max(0, cluster.start - _ENCLOSING) : cluster.start]
-    behind = text[cluster.end : cluster.end + _ENCLOSING]
-    if "<" in before:
-        if before.rfind("<!--") > before.rfind("-->") and "-->" in behind:
-            return True
-        if any(f"</{name}>" in behind for name in _open_tags(before)):
-            return True
-        words = _HEREDOC.findall(before)
-        if words and re.search(rf"^\s*{words[-1]}\s*$", behind, re.MULTILINE):
-            return True
-    return any(before.count(quote) % 2 and quote in behind for quote in ("'''", '"""'))
-
-
-def _open_tags(before: str) -> list[str]:
-    opened: list[str] = []
-    for match in _TAG.finditer(before):
-        name = match[2]
-        if not match[1]:
-            opened.append(name)
-        elif name in opened:
-            del opened[len(opened) - 1 - opened[::-1].index(name) :]
-    return [name for name in opened if name.lower() not in _SPEECH_TAGS]
 
 
 # --- the words beside it ------------------------------------------------------------------
@@ -346,15 +279,22 @@ def _lead(before: str, marked: bool = False) -> _Lead:
     sentence = next((s for s in reversed(_SENTENCES.split(paragraph)) if s.strip(" *_:")), "")
     if cues.CALLS_FOLLOW.search(sentence) and not cues.STRONG.search(before):
         return "announced"
+    if cues.QUESTION.search(before):
+        return "quoted"
+    if cues.LABEL.fullmatch(sentence):
+        # A label announces only as much as the words before it.
+        above = before[: before.rfind(sentence.strip())].partition("Thought:")[0]
+        return "announced" if not above.strip() else _lead(above, marked)
     clause = _CLAUSES.split(sentence)[-1]
-    announced = cues.INTENT.search(clause) or cues.INTENT.search(sentence)
+    announced = [near for near in dict.fromkeys((clause, sentence)) if cues.INTENT.search(near)]
     if announced and not cues.RECORDED.search(paragraph):
         plain = any(
-            cues.INTENT.search(near) and not (cues.STRONG.search(near) or cues.QUOTED.search(near))
-            for near in ((clause, sentence) if marked else (clause,))
+            not (cues.STRONG.search(near) or cues.QUOTED.search(near))
+            for near in announced
+            if marked or near == clause
         )
         return "announced" if plain and not cues.VETO.search(sentence) else "unannounced"
-    if cues.STRONG.search(before) or cues.QUOTED.search(paragraph) or paragraph.endswith("?"):
+    if cues.STRONG.search(before) or cues.QUOTED.search(paragraph):
         return "quoted"
     if cues.RECORDED.search(paragraph) or cues.IMPERATIVE.search(paragraph):
         return "quoted"
@@ -367,7 +307,9 @@ def _behind(behind: str) -> _Behind:
     """What the words behind the calls make of them."""
     if not behind:
         return "nothing"
-    if cues.QUOTED_BEHIND.search(behind) or cues.RECORDED.search(behind) or behind.endswith("?"):
+    if cues.QUOTED_BEHIND.search(behind) or cues.RECORDED.search(behind):
+        return "quoted"
+    if cues.QUESTION.search(behind):
         return "quoted"
     foreign = sum(not char.isascii() for char in behind) > len(behind) // 5
     return "doubtful" if foreign or cues.DOUBTFUL_BEHIND.search(behind) else "harmless"
@@ -382,11 +324,15 @@ def _behind_opening(behind: str) -> _Behind:
         return "nothing"
     if _OTHER_DOCUMENT.match(behind):
         return "harmless"
+    if cues.FOLLOW_UP.fullmatch(behind):
+        return "harmless"
     label = _LABEL.match(behind)
     passage = behind[label.end() :] if label else behind
     said = behind[: label.end()] if label else ""
     said += "".join(_SENTENCES_WITH_ENDS.findall(passage.partition("\n\n")[0])[:2])
-    if cues.OPENED_BEHIND.search(said) or cues.RECORDED.search(said) or said.endswith("?"):
+    if cues.OPENED_BEHIND.search(said) or cues.RECORDED.search(said):
+        return "quoted"
+    if cues.QUESTION.search(said):
         return "quoted"
     return "harmless" if cues.TOLD_BEHIND.search(said) else _behind(said)
 

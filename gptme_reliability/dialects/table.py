@@ -92,6 +92,11 @@ CALL_FENCES: Final = frozenset(
     }
 )
 
+# Fences that are made for calls, where others may hold code as well.
+FENCES_OF_CALLS: Final = frozenset(
+    {"tool", "tools", "tool_call", "tool_calls", "tool_code", "tool_use", "function_call"}
+)
+
 # (opening, closing); the opening often stands in the prompt, so that only the closing appears.
 REASONING: Final = (
     ("<think>", "</think>"),

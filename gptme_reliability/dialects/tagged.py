@@ -112,6 +112,8 @@ OPENING: Final = (
 """A pattern source: tags that open a call without any marker before them."""
 
 _SPACE: Final = re.compile(r"\s*")
+_LONGEST_LINE: Final = 4_000
+_ONE_WORD: Final = re.compile(r"[^\s<]{1,1000}")
 _BEHIND_CALL: Final = re.compile(rf"[ \t]+|{FILLING.pattern}", re.IGNORECASE)
 _BREAK_BEFORE: Final = re.compile(r"\r?\n")
 _BREAK_BEHIND: Final = re.compile(r"\r?\n\Z")
@@ -155,7 +157,7 @@ _OLDER_HEAD: Final = re.compile(
     re.IGNORECASE,
 )
 _OLDER_VALUE: Final = re.compile(
-    r"<(?P<key>[A-Za-z_][\w.\-]{0,120})>(?P<value>[^<]*)</(?P=key)>\s{0,64}"
+    r"<(?P<key>[A-Za-z_][\w.\-]{0,120})>(?P<value>(?:[^<]|<(?!/?(?P=key)>))*)</(?P=key)>\s{0,64}"
 )
 _OLDER_END: Final = re.compile(rf"(?:</parameters>\s{{0,64}})?</{_PREFIX}invoke>", re.IGNORECASE)
 
@@ -213,6 +215,9 @@ class _Reader:
             elif end := self._tags.end.match(self._text, position):
                 return self._done(end.end(), True, closed=end.end() > end.start())
             elif stray := self._tags.value_end.match(self._text, position):
+                if any(repair.rule == "missing_tag" for repair in self._repairs):
+                    message = "the closing tags leave more than one reading"
+                    return self._broken("ambiguous", message, position)
                 position = stray.end()
             elif position >= len(self._text):
                 return self._done(position, False)
@@ -246,20 +251,41 @@ class _Reader:
     # --- one value ----------------------------------------------------------------------
 
     def _value(self, begin: int) -> tuple[str, int] | None:
-        """The raw text of the value that begins here and the index behind its closing tag."""
-        position = begin
+        """The raw text of the value that begins here and the index behind its closing tag.
+
+        Where the value itself holds an argument's tag, the next closing tag is that one's.
+        """
+        position, nested = begin, 0
         while (match := self._stop(position)) is not None:
             if match.re is self._tags.value_end:
-                if self._goes_on(match.end()):
+                if nested:
+                    nested -= 1
+                elif self._goes_on(match.end()):
                     return self._text[begin : match.start()], match.end()
             elif match.re is self._tags.end and not self._ends(match.end()):
                 pass  # it is part of the value
-            elif "\n" not in self._text[begin : match.start()].strip("\r\n"):
-                # The next tag stands where the closing one belongs.
+            elif not nested and self._left_open(begin, match):
                 self._repairs.append(Repair("missing_tag", "$", None, "closing tag", "inferred"))
                 return self._text[begin : match.start()].removesuffix("\n"), match.start()
+            elif match.re is self._tags.key:
+                nested += 1
             position = max(match.end(), position + 1)
         return None
+
+    def _left_open(self, begin: int, match: re.Match[str]) -> bool:
+        """Whether the tag behind a value stands where the value's closing tag belongs.
+
+        A value of one line may end so: before the end of the call, or before the next argument
+        that begins a line or follows a single word.  Anything else may hold that tag.
+        """
+        if match.start() - begin > _LONGEST_LINE:
+            return False
+        written = self._text[begin : match.start()]
+        value = written.strip("\r\n")
+        if not value.strip() or "\n" in value:
+            return False
+        ended = match.re is self._tags.end or written.endswith("\n")
+        return ended or _ONE_WORD.fullmatch(value) is not None
 
     def _stop(self, position: int) -> re.Match[str] | None:
         """The next tag that may end a value: its own, the next argument's, or the call's."""
@@ -278,6 +304,8 @@ class _Reader:
         """Whether behind a call's end nothing stands but other tokens and further calls."""
         while token := _BEHIND_CALL.match(self._text, position):
             position = token.end()
+        if any(p.match(self._text, position) for p in (self._tags.value_end, self._tags.key)):
+            return False
         return position >= len(self._text) or self._text.startswith(("\n", "<"), position)
 
     def _goes_on(self, position: int) -> bool:

@@ -8,6 +8,10 @@ from typing import Final
 from gptme_reliability.repair.reading import Broken
 from gptme_reliability.types import RepairKind
 
+# Escapes of Python that JSON does not have, and that nobody writes as letters by chance.
+_PYTHON_ESCAPE: Final = re.compile(
+    r"\\(?:x[0-9a-fA-F]{2}|U[0-9a-fA-F]{8}|N\{[A-Z][A-Z \-]{1,60}\})"
+)
 _ESCAPE: Final = re.compile(
     r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
     r"|u([0-9a-fA-F]{4})|(.))",
@@ -76,6 +80,9 @@ class _Escapes:
             self.known = True
             self.rules["markdown_escape"] = "inferred"
             return str(char)
+        if _PYTHON_ESCAPE.match(match.string, match.start()):
+            message = "an escape of Python may be meant or its letters; write the character"
+            raise Broken("ambiguous", self._begin + match.start(), message)
         self.rules["unknown_escape"] = "inferred"
         if self.unknown is None:
             self.unknown = match.start()

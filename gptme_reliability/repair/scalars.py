@@ -24,7 +24,7 @@ _END: Final = r",{}\[\]()\"'`\u201c\u201d\u2018\u2019\\<>=:"
 _BARE: Final = re.compile(rf"[^{_END}\s](?:[^{_END}\n]|:(?=[^\s,}}\]]))*")
 # Words and the signs that stand in names, paths, dates and addresses; all other signs, and
 # some of these between numbers or spaces, may be operators of an expression.
-_TEXT: Final = re.compile(r"(?=.*\w)(?:[\w\s./:@~#-]|[^\x00-\x7f])*(?:(?<=\w)[?!]+|(?<=\d)%)?")
+_TEXT: Final = re.compile(r"(?=.*\w)[\w\s./:@~#\u0080-\U0010ffff-]*(?:(?<=\w)[?!]+|(?<=\d)%)?")
 _EXPRESSION: Final = re.compile(
     r"\.\.\.|\u2026|--$|\s[-/]\s|^\S+ (?:or|and|in|is|not) \S+$|^[\d.]+[-/][\d.]+$"
 )

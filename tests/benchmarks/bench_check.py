@@ -1,16 +1,19 @@
 """How fast ``check()`` is: against json_repair on typical outputs, and its growth on hostile ones.
 
-Run ``python tests/benchmarks/bench_check.py``.  It prints two tables and asserts nothing.
-Ratios compare medians measured in the same run on the same text; below 1 means faster.
+Run ``python tests/benchmarks/bench_check.py [--largest 10000000]``.  Ratios in the first table
+compare medians measured in the same run on the same text; below 1 means faster.  The second
+shows how the time grows when a hostile text gets four times as long; the exit code is 1 where
+that is no line.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +22,11 @@ import json_repair
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from hostile import HOSTILE, hostile_text
 from laws import TOOLS, native
 
-from gptme_reliability import ModelOutput, check
+from gptme_reliability import Gate, ModelOutput, check
+from gptme_reliability.resolve import callable_names
 
 COMMAND = "find . -name '*.py' -newer setup.cfg | xargs grep -n \\\"TODO\\\" | head -20"
 CALL = f'{{"name": "shell", "arguments": {{"command": "{COMMAND}"}}}}'
@@ -42,36 +47,11 @@ TYPICAL = {
     "prose with code": "Use a list:\n\n```python\nx = [1, 2, {'a': 3}]\nprint(x)\n```\n" * 4,
 }
 
-HOSTILE = {
-    "open braces": "{",
-    "open brackets": "[",
-    "nested objects": '{"name":',
-    "nested envelopes": '{"name":"shell","arguments":',
-    "open strings": '{"name": "',
-    "quotes": '"',
-    "backslashes": "\\",
-    "broken calls": '{"name": "shell", "arguments": {"command": "ls} ',
-    "single-quoted": "{'name': 'shell', 'arguments': {'command': 'a'b'}} ",
-    "good calls": CALL + "\n",
-    "hermes openers": "<tool_call>",
-    "hermes with junk": "<tool_call>{x",
-    "mistral openers": "[TOOL_CALLS]",
-    "mistral names": "[TOOL_CALLS]shell[ARGS]{",
-    "python lists": "[shell(",
-    "python arguments": "[shell(command=\t",
-    "python lines": "shell(command='ls'\n",
-    "think openers": "<think>",
-    "think pairs": "<think></think>",
-    "orphan ends": "x</think>",
-    "fences": "```json\n",
-    "fence lines": "```\n",
-    "tool lines": "@shell(a): {\n",
-    "spaces behind a brace": "{" + " " * 60,
-    "white space": " \n",
-    "almost keys": '{"nam": ',
-    "commas": '{"name": "shell", "arguments": [,,,',
-    "comments": "{/*",
-}
+SIZES = (10_000, 40_000, 160_000, 640_000, 2_560_000, 10_000_000)
+GATED = (40_000, 160_000)
+LONGEST_S = 20.0
+MOST_GROWTH, MEASURABLE_S = 6.0, 0.05
+"""Beyond this growth for a fourfold length, in times that can be measured, a time is no line."""
 
 
 def median_us(call: Callable[[], object], repeats: int = 60) -> float:
@@ -101,25 +81,55 @@ def typical() -> None:
     print(f"{'median ratio':<52}{statistics.median(ratios):>8.2f}\n")
 
 
-def once_s(text: str) -> float:
-    start = time.perf_counter()
+def check_s(text: str) -> float:
+    start = time.process_time()
     check(ModelOutput(text, finish_reason="stop"), TOOLS)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
-def hostile() -> None:
-    print(f"{'hostile pattern':<24}{'10 KB s':>10}{'100 KB s':>10}{'1 MB s':>10}{'growth':>14}")
-    worst = 0.0
-    for name, unit in HOSTILE.items():
-        sizes = (10_000, 100_000, 1_000_000)
-        times = [once_s((unit * (size // len(unit) + 1))[:size]) for size in sizes]
-        steps = [later / max(earlier, 1e-4) for earlier, later in pairwise(times)]
-        worst = max(worst, times[-1])
-        growth = " ×".join(f"{step:.1f}" for step in steps)
-        print(f"{name:<24}{times[0]:>10.4f}{times[1]:>10.4f}{times[2]:>10.3f}{'×' + growth:>14}")
-    print(f"slowest 1 MB: {worst:.2f} s")
+def gate_s(text: str) -> float:
+    start = time.process_time()
+    gate = Gate(callable_names(TOOLS))
+    for position in range(0, len(text), 50):
+        gate.feed(text[position : position + 50])
+    return time.process_time() - start
+
+
+def growths(times: Sequence[float]) -> list[float]:
+    """How much longer each length takes than the one before, where that can be measured."""
+    return [later / early for early, later in pairwise(times) if early >= MEASURABLE_S]
+
+
+def hostile(largest: int) -> bool:
+    """Print how the time grows with the length; whether all of it grows like a line."""
+    sizes = [size for size in SIZES if size <= largest]
+    print(f"{'hostile pattern':<26}" + "".join(f"{size // 1000:>7} KB" for size in sizes), end="")
+    print("  growth, check and gate")
+    bad: list[str] = []
+    for name in HOSTILE:
+        times: list[float] = []
+        for size in sizes:
+            if times and times[-1] * MOST_GROWTH > LONGEST_S:
+                break
+            times.append(check_s(hostile_text(name, size)))
+        gated = [gate_s(hostile_text(name, size)) for size in GATED]
+        steps, gate_steps = growths(times), growths(gated)
+        if max((*steps, *gate_steps), default=0.0) > MOST_GROWTH:
+            bad.append(name)
+        shown = " ".join(f"{step:.1f}" for step in steps)
+        print(f"{name:<26}" + "".join(f"{taken:>10.3f}" for taken in times), end="")
+        print(" " * 10 * (len(sizes) - len(times)), end="")
+        print(
+            f"  {shown or '-'} | {' '.join(f'{step:.1f}' for step in gate_steps) or '-'}",
+            flush=True,
+        )
+    print(f"no line: {', '.join(bad) or 'none'}")
+    return not bad
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--largest", type=int, default=640_000, help="characters (default 640000)")
+    options = parser.parse_args()
     typical()
-    hostile()
+    sys.exit(not hostile(options.largest))

@@ -55,7 +55,7 @@ def _native(rnd: random.Random, text: str, tools: tuple[Any, ...]) -> Any:
     named = [tool.get("function", tool).get("name") for tool in tools] or ["shell"]
     name = rnd.choice((*named, rnd.choice(named), "Shell", "bash", "", None, text[:20]))
     start = text.find("{")
-    arguments = rnd.choice(
+    arguments: Any = rnd.choice(
         (text, text[max(0, start) :], '{"command": "ls"}', "", None, {"command": 5}, [], 7, "[{}]")
     )
     function = {"name": name, "arguments": arguments}
@@ -71,8 +71,9 @@ def minimised(case: Case, kind: str) -> Case:
         found = examine(other, timed=kind.startswith("slow"))
         return found is not None and _kind(found) == kind
 
+    plain: dict[str, Any]
     for plain in ({"messages": ()}, {"policy": {}}, {"finish_reason": None}, {"tool_calls": ()}):
-        smaller = dataclasses.replace(case, **plain)  # type: ignore[arg-type]
+        smaller = dataclasses.replace(case, **plain)
         case = smaller if fails(smaller) else case
     for index in range(len(case.tools) - 1, -1, -1):
         smaller = dataclasses.replace(case, tools=case.tools[:index] + case.tools[index + 1 :])

@@ -52,7 +52,10 @@ TOOLS: Final[tuple[dict[str, Any], ...]] = (
     {"name": "list_notes", "parameters": {"type": "object", "properties": {}}},
 )
 
-_SIGNS: Final = (*"{}[]()<>\"'`,:=|\\/@#.-_ \n\t\r0", "\n\n", "```", "~~~", '\\"', "\\n")
+_SIGNS: Final[tuple[str, ...]] = (
+    *"{}[]()<>\"'`,:=|\\/@#.-_ \n\t\r0",
+    *("\n\n", "```", "~~~", '\\"', "\\n"),
+)
 _WORDS: Final = (
     *("I'll run it:\n", "For example: ", "Let me look.\n\n", "Do not run this: ", "done.", "name"),
     *("Action: shell\nAction Input: ", "Observation: ok\n", "Final Answer: ", "to=functions.shell"),
@@ -170,7 +173,7 @@ def _change_case(rnd: random.Random, text: str, known: list[Seed]) -> str:
 
 def _escape(rnd: random.Random, text: str, known: list[Seed]) -> str:
     start, end = _range(rnd, text, 200)
-    return text[:start] + json.dumps(text[start:end])[1:-1] + text[end:]
+    return f"{text[:start]}{json.dumps(text[start:end])[1:-1]}{text[end:]}"
 
 
 _MUTATIONS: Final[tuple[Mutation, ...]] = (
@@ -203,8 +206,24 @@ def output(rnd: random.Random, known: list[Seed]) -> tuple[str, tuple[Any, ...]]
 # --- tools --------------------------------------------------------------------------------
 
 _NAMES: Final = ("a", "b", "command", "path", "", "$", "x.y", "ünï", "a b", "type", "properties")
-_SCALARS: Final = (None, True, False, 0, 5, -1, 1.5, "", "a", "5", "true", "null", [], {}, ["a"])
-_TYPES: Final = (
+_SCALARS: Final[tuple[Any, ...]] = (
+    None,
+    True,
+    False,
+    0,
+    5,
+    -1,
+    1.5,
+    "",
+    "a",
+    "5",
+    "true",
+    "null",
+    [],
+    {},
+    ["a"],
+)
+_TYPES: Final[tuple[Any, ...]] = (
     *("string", "integer", "number", "boolean", "array", "object", "null"),
     *("str", "List[int]", "any", "", None, 7, ["string", "null"], ["integer", "string"], []),
 )
