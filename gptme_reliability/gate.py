@@ -94,7 +94,8 @@ class Gate:
             elif match.lastgroup != "reasoning":
                 if opens_call(match, self._names):
                     self._held = True
-                    return self._host_line(match.start())
+                    # A longer opener may have begun before it and not be whole yet.
+                    return min(self._host_line(match.start()), self._undecided())
                 position = match.start() + 1
         if host:
             self._held = True

@@ -45,7 +45,6 @@ _BETWEEN: Final = re.compile(
 _MENTIONS_NAME: Final = re.compile(
     r"\b(?:name|tool|tool_name|function|action)[\"']?\s{0,8}:\s{0,8}[\"']?([\w.\-]{1,80})"
 )
-_ZERO_ARGUMENTS: Final = re.compile(r"[A-Za-z_][\w.\-]{0,120}")
 _LONGEST_CUT_HEAD: Final = 240
 _CHEAPER: Final = 16
 """How much less the search for words costs than a failed reading."""
