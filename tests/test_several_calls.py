@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -150,17 +149,13 @@ def test_the_model_hears_of_a_runaway_with_the_results() -> None:
     assert outcome.pending is not None and "6 more calls" in outcome.pending
 
 
-def test_thousands_of_calls_cost_linear_time() -> None:
-    """Twice the calls take about twice the time."""
-
-    def seconds(count: int) -> float:
-        output = answer(*[("shell", {"command": f"touch {i}"}) for i in range(count)])
-        started = time.process_time()
-        check(output, TOOLS)
-        return time.process_time() - started
-
-    seconds(100)
-    assert seconds(8000) < 12 * max(seconds(2000), 0.01)
+def test_thousands_of_calls_are_capped_and_counted() -> None:
+    """However many calls an answer makes, the verdict stays short."""
+    output = answer(*[("shell", {"command": f"touch {i}"}) for i in range(8000)])
+    verdict = check(output, TOOLS)
+    assert len(verdict.calls) == Policy().max_calls
+    assert [refused.reason for refused in verdict.refused if "more calls" in refused.reason]
+    assert len(verdict.refused) == 1
 
 
 @pytest.mark.parametrize("form", ["%s\n%s", "<tool_call>%s</tool_call>\n<tool_call>%s", "[%s, %s"])
