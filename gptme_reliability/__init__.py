@@ -10,8 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gptme_reliability.errors import NothingFound
     from gptme_reliability.gate import Gate
     from gptme_reliability.pipeline import check
+    from gptme_reliability.surfaces.python_tools import python_tool
+    from gptme_reliability.surfaces.run import Event, RunResult
+    from gptme_reliability.surfaces.runner import run_tools, run_tools_async
     from gptme_reliability.types import (
         Accept,
         Call,
@@ -33,23 +37,38 @@ __version__ = "0.1.0"
 __all__ = [
     "Accept",
     "Call",
+    "Event",
     "Gate",
     "ModelFacts",
     "ModelOutput",
     "ModelRequest",
+    "NothingFound",
     "Policy",
     "RefusedCall",
     "Reject",
     "Repair",
     "Retry",
+    "RunResult",
     "ToolDefinition",
     "Verdict",
     "Violation",
     "__version__",
     "check",
+    "python_tool",
+    "run_tools",
+    "run_tools_async",
 ]
 
-_HOMES = {"Gate": "gate", "check": "pipeline"}
+_HOMES = {
+    "Event": "surfaces.run",
+    "Gate": "gate",
+    "NothingFound": "errors",
+    "RunResult": "surfaces.run",
+    "check": "pipeline",
+    "python_tool": "surfaces.python_tools",
+    "run_tools": "surfaces.runner",
+    "run_tools_async": "surfaces.runner",
+}
 
 
 def __getattr__(name: str) -> Any:

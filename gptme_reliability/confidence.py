@@ -101,6 +101,6 @@ def doubted(item: Judged, index: int, written: str = "") -> Judged:
     message = f"too much of it had to be guessed ({rules}); did you mean {reading}?"
     violation = Violation("guessed", "$", message, tool=call.name, call=index)
     refused = RefusedCall(
-        call.name, f"too much of it had to be guessed ({rules})", written, call.id
+        call.name, f"too much of it had to be guessed ({rules})", written, call.id, call.dialect
     )
     return Judged(None, (violation,), refused=refused)

@@ -24,6 +24,7 @@ from gptme_reliability.types import (
     Verdict,
     Violation,
 )
+from gptme_reliability.words import HELD
 
 CUT_OFF_REASONS: Final = frozenset(
     {
@@ -91,7 +92,7 @@ def decide(
     standing = [i for i in attempts if i.call is not None and id(i) not in waiting]
     if held:
         violations.append(_about_held(held))
-        refused += [_refused(item, feedback.HELD) for item in held]
+        refused += [_refused(item, HELD) for item in held]
     if surplus > 0:
         # One line: a run-away answer must not flood whoever reads this.
         reason = f"{surplus} more calls were left out; one answer may make {policy.max_calls}"
@@ -101,7 +102,7 @@ def decide(
     if not violations:
         return Accept(calls, text, changes, tuple(refused))
     return Retry(
-        feedback=feedback.render(violations, tools),
+        feedback=feedback.render(violations, tools, policy, refused),
         violations=tuple(violations),
         calls=calls,
         text=text,
@@ -156,7 +157,9 @@ def _about_held(held: Sequence[Judged]) -> Violation:
 
 def _refused(item: Judged, reason: str) -> RefusedCall:
     call = item.call
-    return RefusedCall(call.name if call else None, reason, id=call.id if call else None)
+    if call is None:
+        return RefusedCall(None, reason)
+    return RefusedCall(call.name, reason, id=call.id, dialect=call.dialect)
 
 
 def _identity(call: Call) -> str:

@@ -10,6 +10,7 @@
 
 Each carries one line that says what is wrong, where, and what to do.
 Nothing a *model* writes raises: that is what verdicts are for.
+``NothingFound`` is none of them: a tool raises it.
 """
 
 from __future__ import annotations
@@ -33,3 +34,10 @@ class ToolDefinitionError(InputError):
 
 class EncodingError(InputError):
     """A call cannot be written in a dialect so that it reads back the same."""
+
+
+class NothingFound(Exception):
+    """What a tool raises when it worked, and there is nothing to give: no match, no such entry.
+
+    The model reads its message as a plain result; it does not count as a failure.
+    """

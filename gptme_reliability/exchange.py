@@ -6,11 +6,14 @@ likes.  It ends with the verdict for the host and the log of all attempts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+import hashlib
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from gptme_reliability import feedback
+from gptme_reliability import replay
+from gptme_reliability.budget import About, Budget
+from gptme_reliability.feedback import doubts_only
 from gptme_reliability.pipeline import check
 from gptme_reliability.types import (
     Accept,
@@ -22,6 +25,8 @@ from gptme_reliability.types import (
     Retry,
     Verdict,
 )
+
+_SAME: Final = "nothing else could be said about it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +58,69 @@ def exchange(
     policy: Policy = Policy(),
     facts: ModelFacts | None = None,
     attempts: list[Attempt] | None = None,
+    budget: Budget | None = None,
 ) -> Exchange:
     """Ask, check, and ask again until the answer may go to the host or the budget is spent.
 
-    The first request yielded is ``request`` itself; later ones carry the failed answer and
-    what was wrong with it as further messages.  ``attempts`` is a log that each attempt is added
-    to as it is judged, for a caller that wants to watch.
+    The first request yielded is ``request`` itself; later ones carry the failed answer, unless
+    the policy leaves it out, and what was wrong with it as further messages, so that no request
+    is ever sent twice.  ``attempts`` is a log that each attempt is added to as it is judged, for
+    a caller that wants to watch.  ``budget`` is what is left for a question that was asked
+    before; without one it is all that the policy allows.
     """
     attempts = [] if attempts is None else attempts
+    budget = budget or Budget(policy)
     asked = request
+    sent = [request.messages]
     while True:
         output = yield asked
         verdict = check(output, request.tools, policy, messages=request.messages, facts=facts)
         attempts.append(Attempt(output, verdict))
         if not isinstance(verdict, Retry):
-            return Outcome(verdict, tuple(attempts), _late_feedback(verdict))
+            return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
         if verdict.calls and policy.partial == "stand":
             accepted = Accept(verdict.calls, verdict.text, verdict.repairs, verdict.refused)
-            return Outcome(accepted, tuple(attempts), feedback.pending(verdict))
-        doubted = feedback.doubts_only(verdict.violations)
-        # Whether something was meant is asked once: an explanation may rightly stay one.
-        if len(attempts) > (min(policy.retries, 1) if doubted else policy.retries):
-            return Outcome(give_up(verdict, len(attempts)), tuple(attempts))
-        added = feedback.messages(output, verdict)
-        asked = replace(asked, messages=(*asked.messages, *added))
+            return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
+        question = budget.ask(_about(verdict), _failure(output, verdict))
+        if isinstance(question, str):
+            return Outcome(give_up(verdict, len(attempts), question), tuple(attempts))
+        if question.differently:
+            asked = replay.asked_differently(request, verdict, policy)
+        else:
+            asked = replay.asked_again(request, asked, output, verdict, policy)
+        if asked.messages in sent:
+            return Outcome(give_up(verdict, len(attempts), _SAME), tuple(attempts))
+        sent.append(asked.messages)
+        asked = replace(asked, wait_s=question.wait_s)
 
 
-def give_up(verdict: Retry, attempts: int) -> Reject:
-    """The verdict when nothing more is asked: what stands stands, the rest is refused."""
+def _about(verdict: Retry) -> About:
+    if {violation.rule for violation in verdict.violations} - {"held"} == {"loop"}:
+        return "loop"
+    return "doubt" if doubts_only(verdict.violations) else "format"
+
+
+def _failure(output: ModelOutput, verdict: Retry) -> str:
+    """A digest of what was wrong and of the calls it was wrong with; ids and text aside."""
+    faults = [(v.rule, v.path, v.tool, v.message, v.written) for v in verdict.violations]
+    calls = [raw.get("function") if isinstance(raw, Mapping) else raw for raw in output.tool_calls]
+    written = [(refused.name, refused.written) for refused in verdict.refused]
+    try:
+        said = repr((faults, calls, written))
+    except (ValueError, RecursionError):  # nested too deeply, or a number too long
+        said = repr([v.rule for v in verdict.violations])
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def give_up(verdict: Retry, attempts: int, why: str = "") -> Reject:
+    """The verdict when nothing more is asked: what stands stands, the rest is refused.
+
+    ``why`` says what ended it, unless it is the number of attempts.
+    """
     faults = "; ".join(dict.fromkeys(v.message for v in verdict.violations))
     times = "" if attempts == 1 else f" after {attempts} attempts"
     return Reject(
-        reason=f"{faults}{times}",
+        reason=f"{faults}{times}" + (f"; {why}" if why else ""),
         violations=verdict.violations,
         calls=verdict.calls,
         text=verdict.text,
@@ -93,17 +129,20 @@ def give_up(verdict: Retry, attempts: int) -> Reject:
     )
 
 
-def _late_feedback(verdict: Accept | Reject) -> str | None:
-    if not isinstance(verdict, Accept) or not (verdict.calls and verdict.refused):
-        return None
-    reasons = "\n".join(f"- {r.name or 'tool call'}: {r.reason}" for r in verdict.refused)
-    return f"Besides this, something was not run:\n{reasons}"
+def drive(
+    steps: Exchange,
+    send: Callable[[ModelRequest], ModelOutput],
+    wait: Callable[[float], object] | None = None,
+) -> Outcome:
+    """Run an exchange with a blocking ``send``; what it raises ends the exchange.
 
-
-def drive(steps: Exchange, send: Callable[[ModelRequest], ModelOutput]) -> Outcome:
-    """Run an exchange with a blocking ``send``; what it raises ends the exchange."""
+    ``wait`` lets the seconds pass that a re-ask should wait (``time.sleep``); without one
+    nobody waits, which is right for a server that serves nobody else.
+    """
     request = next(steps)
     while True:
+        if wait is not None and request.wait_s:
+            wait(request.wait_s)
         try:
             request = steps.send(send(request))
         except StopIteration as stop:
@@ -112,11 +151,15 @@ def drive(steps: Exchange, send: Callable[[ModelRequest], ModelOutput]) -> Outco
 
 
 async def drive_async(
-    steps: Exchange, send: Callable[[ModelRequest], Awaitable[ModelOutput]]
+    steps: Exchange,
+    send: Callable[[ModelRequest], Awaitable[ModelOutput]],
+    wait: Callable[[float], Awaitable[object]] | None = None,
 ) -> Outcome:
-    """Run an exchange with an awaitable ``send``; what it raises ends the exchange."""
+    """The same with an awaitable ``send`` and ``wait`` (``asyncio.sleep``)."""
     request = next(steps)
     while True:
+        if wait is not None and request.wait_s:
+            await wait(request.wait_s)
         output = await send(request)
         try:
             request = steps.send(output)

@@ -1,87 +1,195 @@
-"""Violations → words for the model, the channel they go on, and lines for the user.
+"""Violations → words for the model that is to write its call again.
 
-Small models need three things to mend a call: which one is meant, what was wrong where, and
-what a right one looks like.  Everything else is left out.
+Small models need four things to mend a call: which one is meant, what was wrong where, what
+would have been right, and how a right one looks.  Everything else is left out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from gptme_reliability.resolve import required
+from gptme_reliability.examples import dialect_of, spelled
 from gptme_reliability.types import (
-    Accept,
     Call,
-    ModelOutput,
-    Reject,
-    Retry,
+    Language,
+    Policy,
+    RefusedCall,
     ToolDefinition,
     Violation,
 )
+from gptme_reliability.words import FRAME, fault, say
 
-LONGEST: Final = 2_000
-"""Characters of a feedback text; small contexts must not drown in it."""
 DOUBTS: Final = frozenset({"unclear", "echo", "fence", "intent", "unfinished_reasoning"})
 """Violations that doubt whether a call was meant at all, rather than what it says."""
-HELD: Final = "held back, since another call of this answer was faulty"
-"""Why a good call waits for a faulty one."""
 _LONGEST_WRITTEN: Final = 80
-_MOST_NAMES: Final = 24
-_MOST_FAULTS: Final = 12
+_LONGEST_NAME: Final = 64
+_SHORTEST_FAULT: Final = 180
+_AROUND: Final = 30
+_MARK: Final = FRAME["here"].en
+_PARAMETER: Final = re.compile(r"\$\.(\w{1,60})")
 
 
-def render(violations: Sequence[Violation], tools: Sequence[ToolDefinition]) -> str:
-    """All violations of an answer as one text for the model."""
-    faults = list(dict.fromkeys(describe(violation) for violation in violations))
-    lines = ["These faults were found:" if len(faults) > 1 else "This fault was found:"]
-    lines += [f"- {fault}" for fault in faults[:_MOST_FAULTS]]
-    if len(faults) > _MOST_FAULTS:
-        lines.append(f"- and {len(faults) - _MOST_FAULTS} more")
-    by_name = {tool.name: tool for tool in tools}
-    shown: set[str] = set()
-    for violation in violations:
-        tool = by_name.get(violation.tool or "")
-        if tool is not None and tool.name not in shown:
-            shown.add(tool.name)
-            lines.append(f"A correct call of {tool.name} has arguments like {example(tool)}")
-    lines.append(_closing(violations))
-    text = "\n".join(lines)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+@dataclass(frozen=True, slots=True)
+class _Detail:
+    """How much is said: that many faults, characters of what was written, allowed names and
+    examples."""
+
+    faults: int
+    written: int
+    allowed: int
+    examples: int
+    closing: bool = True
 
 
-def _closing(violations: Sequence[Violation]) -> str:
-    if all(violation.rule == "empty" for violation in violations):
-        return "Answer in text, or call a tool."
-    if doubts_only(violations):
-        return "If you mean it, write it again as a proper tool call; if not, answer in text."
-    if any(violation.rule == "guessed" for violation in violations):
-        return "If you meant just that, write the call again with these names and values."
-    return "Call the tool again with the fault corrected."
+_FULL: Final = _Detail(12, _LONGEST_WRITTEN, 24, 12)
+_DETAILS: Final = (
+    _FULL,
+    _Detail(8, 60, 12, 4),
+    _Detail(4, 40, 8, 2),
+    _Detail(2, 30, 6, 1),
+    _Detail(1, 24, 4, 1),
+    _Detail(1, 0, 3, 1, closing=False),
+    _Detail(1, 0, 0, 1, closing=False),
+)
+"""What is tried in turn until the text is short enough."""
+
+
+def render(
+    violations: Sequence[Violation],
+    tools: Sequence[ToolDefinition],
+    policy: Policy = Policy(),
+    refused: Sequence[RefusedCall] = (),
+) -> str:
+    """All violations of an answer as one text for the model, of ``policy.feedback_chars`` at most.
+
+    Examples are in the dialect that the ``refused`` calls were written in.  A smaller cap first
+    shortens what was written and what is allowed; a fault and an example stay to the last, and
+    an example is whole or not there.
+    """
+    renderer = _Renderer(violations, tools, policy, dialect_of(refused))
+    text = renderer.text()
+    # A lone surrogate would break the request that carries the text.
+    return text.encode("utf-8", "replace").decode()
+
+
+class _Renderer:
+    def __init__(
+        self,
+        violations: Sequence[Violation],
+        tools: Sequence[ToolDefinition],
+        policy: Policy,
+        dialect: str | None,
+    ) -> None:
+        self._violations = violations
+        self._limit = max(policy.feedback_chars, 0)
+        self._language: Language = policy.language
+        self._examples = self._spelled_examples(tools, dialect)
+
+    def text(self) -> str:
+        """The most detailed text that is short enough."""
+        for detail in _DETAILS:
+            text = "\n".join(self._lines(detail))
+            if len(text) <= self._limit:
+                return text
+        return self._shortest()
+
+    def _lines(self, detail: _Detail) -> list[str]:
+        faults = self._faults(detail)
+        lines = [self._say("many_faults" if len(faults) > 1 else "one_fault")]
+        lines += [f"- {one}" for one in faults[: detail.faults]]
+        if len(faults) > detail.faults:
+            lines.append("- " + self._say("more", count=len(faults) - detail.faults))
+        lines += self._examples[: detail.examples]
+        return [*lines, self._closing()] if detail.closing else lines
+
+    def _shortest(self) -> str:
+        """One fault, cut to what room there is, and an example if it leaves enough of it."""
+        one = next(iter(self._faults(_DETAILS[-1])), "")
+        least = min(len(one), _SHORTEST_FAULT)
+        shown = next((e for e in self._examples if len(e) + least < self._limit), "")
+        room = self._limit - len(shown) - (1 if shown else 0)
+        said = one if len(one) <= room else one[: max(room - 1, 0)] + "…"[:room]
+        return f"{said}\n{shown}" if shown else said
+
+    def _faults(self, detail: _Detail) -> list[str]:
+        return list(dict.fromkeys(self._fault(v, detail) for v in self._violations))
+
+    def _fault(self, violation: Violation, detail: _Detail) -> str:
+        """One violation in one line: tool, path, fault, what was written, what is allowed."""
+        what = fault(violation.message, self._language, violation.rule)
+        if violation.written is not None and detail.written:
+            what += self._say("written", written=self._written(violation.written, detail.written))
+        what += self._right(violation, detail)
+        return self._say("fault", where=self._where(violation), what=what)
+
+    def _where(self, violation: Violation) -> str:
+        where = "answer" if violation.rule == "empty" else "call"
+        place = shorten(violation.tool, _LONGEST_NAME) if violation.tool else self._say(where)
+        path = violation.path
+        return place if path in ("", "$") else f"{place} {shorten(path, _LONGEST_WRITTEN)}"
+
+    def _right(self, violation: Violation, detail: _Detail) -> str:
+        """What would have been right, as far as the violation knows."""
+        allowed = violation.allowed
+        if isinstance(allowed, list | tuple):
+            names = [shorten(name, _LONGEST_NAME) for name in allowed[: detail.allowed]]
+            if not names:
+                return ""
+            rest = ", …" if len(allowed) > len(names) else ""
+            key = "allowed" if violation.tool else "offered"
+            return self._say(key, names=", ".join(names) + rest)
+        if allowed is not None and violation.rule in ("missing", "type"):
+            return self._say("expected", kind=shorten(allowed))
+        return ""
+
+    def _written(self, written: Any, limit: int) -> str:
+        """What was written; where it has a mark, what stands around that."""
+        if not isinstance(written, str) or _MARK not in written:
+            return shorten(written, limit)
+        before, _, behind = written.partition(_MARK)
+        marked = around(before + behind, len(before), (limit - len(_MARK)) // 2)
+        return shorten(marked, limit).replace(_MARK, self._say("here"))
+
+    def _spelled_examples(self, tools: Sequence[ToolDefinition], dialect: str | None) -> list[str]:
+        """An example for each tool in question, with the parameters in question."""
+        by_name = {tool.name: tool for tool in tools}
+        named: dict[str, list[str]] = {}
+        for violation in self._violations:
+            # Where there is but one tool, no other can have been meant.
+            asked = tools[0].name if len(tools) == 1 else violation.tool
+            if asked in by_name and violation.rule not in ("empty", "loop"):
+                parameter = _PARAMETER.match(violation.path)
+                names = named.setdefault(asked, [])
+                names += [parameter[1]] if parameter else []
+        return [self._example(by_name[name], dialect, names) for name, names in named.items()]
+
+    def _example(self, tool: ToolDefinition, dialect: str | None, names: Sequence[str]) -> str:
+        shown, is_call = spelled(tool, dialect, names)
+        key = "example_call" if is_call else "example_arguments"
+        separator = "\n" if is_call else " "
+        return f"{self._say(key, tool=tool.name)}{separator}{shown}"
+
+    def _closing(self) -> str:
+        rules = {violation.rule for violation in self._violations}
+        if rules == {"empty"}:
+            return self._say("close_empty")
+        if doubts_only(self._violations):
+            return self._say("close_doubt")
+        if rules - {"held"} == {"loop"}:
+            return self._say("close_loop")
+        return self._say("close_guess" if "guessed" in rules else "close")
+
+    def _say(self, key: str, **values: object) -> str:
+        return say(key, self._language, **values)
 
 
 def doubts_only(violations: Sequence[Violation]) -> bool:
     """Whether nothing is wrong but that it is not clear whether a call was meant."""
     return {violation.rule for violation in violations} - {"held"} <= DOUBTS
-
-
-def describe(violation: Violation) -> str:
-    """One violation in one line: tool, path, fault, what was written, what is allowed."""
-    where = violation.tool or ("answer" if violation.rule == "empty" else "tool call")
-    if violation.path not in ("", "$"):
-        where += f" {violation.path}"
-    line = f"{where}: {violation.message}"
-    if violation.written is not None:
-        line += f" (written: {shorten(violation.written)})"
-    allowed = violation.allowed
-    if isinstance(allowed, list | tuple) and allowed:
-        names = [str(name) for name in allowed[:_MOST_NAMES]]
-        rest = "" if len(allowed) <= _MOST_NAMES else ", …"
-        line += f"; allowed: {', '.join(names)}{rest}"
-    elif allowed is not None and violation.rule in ("missing", "type"):
-        line += f"; expected: {allowed}"
-    return line
 
 
 def shorten(value: Any, limit: int = _LONGEST_WRITTEN) -> str:
@@ -97,140 +205,12 @@ def shorten(value: Any, limit: int = _LONGEST_WRITTEN) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def example(tool: ToolDefinition) -> str:
-    """The shortest right arguments of a tool, built from its schema, as JSON."""
-    properties = tool.parameters.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    wanted = required(tool) or tuple(properties)[:1]
-    value = {name: _sample(properties.get(name), 3) for name in wanted}
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _sample(schema: Any, depth: int) -> Any:
-    if not isinstance(schema, Mapping) or depth <= 0:
-        return "…"
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    enum = schema.get("enum")
-    if isinstance(enum, list) and enum:
-        return enum[0]
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((k for k in kind if k != "null"), None)
-    if kind == "object":
-        names = schema.get("required")
-        members = schema.get("properties", {})
-        return (
-            {n: _sample(members.get(n), depth - 1) for n in names}
-            if isinstance(names, list)
-            else {}
-        )
-    if kind == "array":
-        return [_sample(schema.get("items"), depth - 1)]
-    return {"integer": 1, "number": 1.5, "boolean": True, "null": None}.get(str(kind), "…")
-
-
-def messages(output: ModelOutput, verdict: Retry) -> tuple[dict[str, Any], ...]:
-    """What is added to the conversation to ask again.
-
-    A faulty call whose id is known is answered on the tool channel, everything else by a user
-    message.  What could not be parsed is never replayed raw.
-    """
-    replayed = _replayable(output, verdict)
-    text = (output.text or "").strip()
-    if replayed:
-        assistant: dict[str, Any] = {"role": "assistant", "content": text or None}
-        assistant["tool_calls"] = [call for call, _ in replayed]
-        answers = [
-            {"role": "tool", "tool_call_id": call["id"], "content": answer}
-            for call, answer in replayed
-        ]
-        return (assistant, *answers)
-    said = text if text and not verdict.refused else _stand_in(verdict)
-    return (
-        {"role": "assistant", "content": said},
-        {"role": "user", "content": verdict.feedback},
-    )
-
-
-def _stand_in(verdict: Retry) -> str:
-    if all(violation.rule == "empty" for violation in verdict.violations):
-        return "(empty answer)"
-    names = [refused.name for refused in verdict.refused if refused.name]
-    return (
-        f"(a tool call that could not be run: {', '.join(names)})"
-        if names
-        else "(a tool call that could not be run)"
-    )
-
-
-def _replayable(output: ModelOutput, verdict: Retry) -> list[tuple[dict[str, Any], str]]:
-    """The native calls of a failed answer with the answer to each; all can be shown, or none."""
-    if not output.tool_calls:
-        return []
-    replayed: list[tuple[dict[str, Any], str]] = []
-    seen: set[str] = set()
-    for raw in output.tool_calls:
-        call = _sane(raw)
-        if call is None or call["id"] in seen:
-            return []
-        seen.add(call["id"])
-        faults = [r for r in verdict.refused if r.id == call["id"]]
-        faulty = any(refused.reason != HELD for refused in faults)
-        answer = verdict.feedback if faulty else "Not run: another call of this answer was faulty."
-        replayed.append((call, answer))
-    return replayed
-
-
-def _sane(raw: Any) -> dict[str, Any] | None:
-    """A native call as it may stand in a conversation, or None if it may not."""
-    function = raw.get("function") if isinstance(raw, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(raw.get("id"), str) or not raw["id"]:
-        return None
-    name, arguments = function.get("name"), function.get("arguments")
-    if not isinstance(name, str) or not name or not isinstance(arguments, str):
-        return None
-    try:
-        if not isinstance(json.loads(arguments), dict):
-            return None
-    except (ValueError, RecursionError):
-        return None
-    return {
-        "id": raw["id"],
-        "type": "function",
-        "function": {"name": name, "arguments": arguments},
-    }
-
-
-def pending(verdict: Retry) -> str:
-    """What the model is told about refused calls together with the results of the others."""
-    return f"Another call of the same answer was not run. {verdict.feedback}"
-
-
-def final_text(verdict: Accept | Reject) -> str:
-    """The text the host gets: the answer's own, and for a Reject one inert line per refusal."""
-    if isinstance(verdict, Accept):
-        return verdict.text
-    lines = refusal_lines(verdict)
-    return "\n\n".join(part for part in (verdict.text.rstrip(), "\n".join(lines)) if part)
-
-
-def refusal_lines(verdict: Reject) -> list[str]:
-    """One line for each call that was not run, of a form that no parser takes for a call."""
-    lines = [
-        f"(not run: {inert(refused.name or 'a tool call')} - {inert(refused.reason)})"
-        for refused in verdict.refused
-    ]
-    return lines or [f"(not run: {inert(verdict.reason)})"]
-
-
-def inert(text: str) -> str:
-    """Text without the characters that calls are made of, on one line, shortened."""
-    table = str.maketrans(
-        {"{": "(", "}": ")", "<": "(", ">": ")", "`": "'", "@": "at ", "[": "(", "]": ")"}
-    )
-    return shorten(text, 200).translate(table)
+def around(text: str, position: int, reach: int = _AROUND) -> str:
+    """The text near the place where it broke, with a mark there."""
+    position = min(position, len(text))
+    begin, end = max(position - reach, 0), min(position + reach, len(text))
+    head, tail = "…" if begin else "", "…" if end < len(text) else ""
+    return f"{head}{text[begin:position]}{_MARK}{text[position:end]}{tail}"
 
 
 def call_json(call: Call) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gptme_reliability.dialects.shapes import Flaw, RawCall
+from gptme_reliability.feedback import around
 from gptme_reliability.repair.syntax import Fault, read_arguments
 
 
@@ -21,7 +22,10 @@ def _read(entry: Any) -> RawCall:
     name, call_id = function.get("name"), entry.get("id")
     identifier = call_id if isinstance(call_id, str) and call_id.strip() else None
     known = name if isinstance(name, str) and name.strip() else None
-    reading = read_arguments(function.get("arguments"))
+    arguments = function.get("arguments")
+    reading = read_arguments(arguments)
     if isinstance(reading, Fault):
-        return RawCall(known, None, (), Flaw(reading.rule, reading.message), identifier)
+        written = around(arguments, reading.position) if isinstance(arguments, str) else None
+        flaw = Flaw(reading.rule, reading.message, written)
+        return RawCall(known, None, (), flaw, identifier)
     return RawCall(known, reading.value, reading.repairs, None, identifier)

@@ -35,9 +35,9 @@ def quotations(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for message in messages:
         role = message.get("role")
         if role in _RESULT_ROLES or (begun and role in _HOST_ROLES):
-            yield from _text_parts(message.get("content"))
+            yield from text_parts(message.get("content"))
         elif role == "user":
-            for part in _text_parts(message.get("content")):
+            for part in text_parts(message.get("content")):
                 yield from quoted_parts(part)
         begun = begun or role not in _HOST_ROLES
 
@@ -87,7 +87,8 @@ def _tagged(text: str) -> Iterator[str]:
         yield text[match.end() : behind]
 
 
-def _text_parts(content: Any) -> list[str]:
+def text_parts(content: Any) -> list[str]:
+    """The texts of a message's content, which may come in parts."""
     if isinstance(content, str):
         return [content]
     if not isinstance(content, list):

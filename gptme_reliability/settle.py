@@ -9,7 +9,7 @@ from typing import Any
 from gptme_reliability.dialects.call_list import FLAT_ARGUMENTS
 from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.python_call import DICT_ARGUMENT
-from gptme_reliability.dialects.shapes import RawCall
+from gptme_reliability.dialects.shapes import Flaw, RawCall
 from gptme_reliability.distance import within_one_edit
 from gptme_reliability.enforce import Judged, forbidden
 from gptme_reliability.feedback import shorten
@@ -72,15 +72,16 @@ class _Attempt:
         raw = self._raw
         self._note(raw.repairs)
         if raw.name is None:
-            message = raw.flaw.message if raw.flaw else "the call names no tool"
-            rule = raw.flaw.rule if raw.flaw else "missing_name"
-            return self._refuse(None, self._about_names(rule, message))
+            flaw = raw.flaw or Flaw("missing_name", "the call names no tool")
+            (violation,) = self._about_names(flaw.rule, flaw.message)
+            return self._refuse(None, [replace(violation, written=flaw.written)])
         tool = self._tool(raw.name)
         if tool is None:
             message = f"there is no tool {shorten(raw.name)!r}"
             return self._refuse(None, self._about_names("unknown_tool", message, raw.name))
         if raw.flaw is not None:
-            return self._refuse(tool, [self._violation(raw.flaw.rule, raw.flaw.message, tool)])
+            violation = self._violation(raw.flaw.rule, raw.flaw.message, tool)
+            return self._refuse(tool, [replace(violation, written=raw.flaw.written)])
         arguments = self._positional(raw, tool)
         if arguments is None:
             message = "arguments must be given by name"
@@ -245,5 +246,5 @@ class _Attempt:
     def _refuse(self, tool: ToolDefinition | None, violations: Sequence[Violation]) -> Judged:
         name = tool.name if tool else self._raw.name
         reason = "; ".join(dict.fromkeys(violation.message for violation in violations))
-        refused = RefusedCall(name, reason, shorten(self._written), self._raw.id)
+        refused = RefusedCall(name, reason, shorten(self._written), self._raw.id, self._dialect)
         return Judged(None, tuple(violations), refused=refused)

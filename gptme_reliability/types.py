@@ -27,6 +27,12 @@ Partial: TypeAlias = Literal["stand", "hold"]
 """``stand``: good calls run as far as order allows, the rest is asked for afterwards;
 ``hold``: all or none."""
 
+Failed: TypeAlias = Literal["keep", "rewind"]
+"""``keep``: the model sees its failed attempts while it is asked again; ``rewind``: it does not."""
+
+Language: TypeAlias = Literal["en", "zh"]
+"""The languages in which a model can be told what was wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
@@ -147,13 +153,14 @@ class Violation:
 class RefusedCall:
     """An attempted call that does not run, the reason, and how it was written (shortened).
 
-    ``id`` is the native call id when there was a usable one.
+    ``id`` is the native call id when there was a usable one; ``dialect`` is as in ``Call``.
     """
 
     name: str | None
     reason: str
     written: str = ""
     id: str | None = None
+    dialect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,24 +215,37 @@ class Policy:
     call a call of a tool that is known to write or run (``read_only`` False) waits, with all
     behind it, and is asked for again: it may build on what the faulty one would have done.  It
     does not wait where the faulty one only reads.
-    ``retries`` is the number of re-asks per exchange.
+    ``retries`` is the number of re-asks of one request, however often the host sends it;
+    ``max_added_tokens`` and ``max_added_seconds`` bound what they may cost, None for no bound.
+    ``backoff`` is how many seconds pass before the second re-ask; it doubles from there on.
+    ``loops`` is how often the same call may bring the same result before it is asked about; 0
+    turns that off.
     ``max_calls`` caps the calls of one answer, ``max_chars`` the characters of it that are
     read for calls; what exceeds them is refused, visibly.
     ``max_cost_reading`` and ``max_cost_writing`` say how much guessing may stand behind a call
     that runs, of a tool that only reads and of any other; ``confidence.py`` has the prices.
     ``echo_guard`` asks about a call in a foreign dialect that stood, the same, in a tool result
     or in a quoted part of a user's message.
+    ``failed`` says whether the model sees what it is asked to mend, ``feedback_chars`` how many
+    characters it is told about it at most, and ``language`` in which language.
     """
 
     allow: frozenset[RepairKind] = frozenset({"lossless", "inferred"})
     partial: Partial = "stand"
     retries: int = 2
+    max_added_tokens: int | None = None
+    max_added_seconds: int | None = None
+    backoff: float = 0.2
+    loops: int = 3
     aliases: bool = True
     max_calls: int = 64
     max_chars: int = 8_000_000
     max_cost_reading: int = 10
     max_cost_writing: int = 5
     echo_guard: bool = True
+    failed: Failed = "keep"
+    feedback_chars: int = 2_000
+    language: Language = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +270,11 @@ class ModelRequest:
     """A request for a model, independent of the wire.
 
     ``messages`` are OpenAI chat messages; ``params`` is the rest of the request's body,
-    untouched.
+    untouched.  ``wait_s`` is how many seconds whoever sends it should let pass before.
     """
 
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[ToolDefinition, ...] = ()
     model: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    wait_s: float = 0.0

@@ -74,6 +74,10 @@ def test_all_of_it() -> None:
                 "aliases": False,
                 "max_cost_reading": 20,
                 "max_cost_writing": 0,
+                "max_added_tokens": 4000,
+                "max_added_seconds": 60,
+                "backoff": 1,
+                "loops": 5,
             },
         }
     ).settings()
@@ -86,6 +90,10 @@ def test_all_of_it() -> None:
         aliases=False,
         max_cost_reading=20,
         max_cost_writing=0,
+        max_added_tokens=4000,
+        max_added_seconds=60,
+        backoff=1.0,
+        loops=5,
         echo_guard=False,
     )
 
@@ -123,12 +131,16 @@ def test_the_environment_is_the_users_last_word(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("GPTME_RELIABILITY_RETRIES", "7")
     monkeypatch.setenv("GPTME_RELIABILITY_POLICY_ALLOW", "lossless, lossy")
     monkeypatch.setenv("GPTME_RELIABILITY_POLICY_ALIASES", "off")
+    monkeypatch.setenv("GPTME_RELIABILITY_POLICY_BACKOFF", "0.5")
+    monkeypatch.setenv("GPTME_RELIABILITY_POLICY_MAX_ADDED_TOKENS", "800")
     monkeypatch.setenv("GPTME_RELIABILITY_TRACE", "full")
     found = values(user={"enabled": False, "models": {"local/*": {"retries": 1}}})
     assert found.values["enabled"] is True
     assert found.values["retries"] == 7
     assert found.values["policy.allow"] == ("lossless", "lossy")
     assert found.values["policy.aliases"] is False
+    assert found.values["policy.backoff"] == 0.5
+    assert found.values["policy.max_added_tokens"] == 800
     assert found.values["trace"] == "full"
     assert found.sources["retries"] == "environment variable GPTME_RELIABILITY_RETRIES"
 
@@ -186,7 +198,15 @@ def test_a_section_that_is_no_table() -> None:
         settings.load(its, MODEL)
 
 
-@pytest.mark.parametrize(("name", "value"), [("RETRIES", "many"), ("ENABLED", "perhaps")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RETRIES", "many"),
+        ("ENABLED", "perhaps"),
+        ("POLICY_BACKOFF", "soon"),
+        ("POLICY_BACKOFF", "nan"),
+    ],
+)
 def test_a_wrong_environment_variable_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
@@ -220,6 +240,12 @@ USER = {
         ({"policy": {"aliases": False}}, "policy.aliases", False),
         ({"policy": {"max_cost_reading": 0}}, "policy.max_cost_reading", 0),
         ({"policy": {"max_cost_writing": 4}}, "policy.max_cost_writing", 4),
+        ({"policy": {"max_added_tokens": 500}}, "policy.max_added_tokens", 500),
+        ({"policy": {"max_added_seconds": 9}}, "policy.max_added_seconds", 9),
+        ({"policy": {"loops": 2}}, "policy.loops", 2),
+        ({"policy": {"failed": "rewind"}}, "policy.failed", "rewind"),
+        ({"policy": {"feedback_chars": 500}}, "policy.feedback_chars", 500),
+        ({"policy": {"language": "zh"}}, "policy.language", "zh"),
         ({"models": {"local/*": {"retries": 0}}}, "retries", 0),
     ],
 )
@@ -246,6 +272,10 @@ def test_a_project_may_tighten(project: dict[str, Any], key: str, value: Any) ->
         ({"echo_guard": False}, "echo_guard"),
         ({"policy": {"max_cost_reading": 11}}, "policy.max_cost_reading"),
         ({"policy": {"max_cost_writing": 6}}, "policy.max_cost_writing"),
+        ({"policy": {"backoff": 0.0}}, "policy.backoff"),
+        ({"policy": {"loops": 0}}, "policy.loops"),
+        ({"policy": {"loops": 4}}, "policy.loops"),
+        ({"policy": {"feedback_chars": 5000}}, "policy.feedback_chars"),
         ({"models": {"local/*": {"family": "qwen"}}}, "family"),
         ({"models": {"*": {"enabled": False}}}, "enabled"),
     ],
@@ -262,6 +292,11 @@ def test_a_project_may_not_loosen(project: dict[str, Any], key: str) -> None:
 def test_a_project_may_not_bring_back_what_the_user_took_out() -> None:
     guarded = values(user={"echo_guard": False}, project={"echo_guard": True})
     assert guarded.values["echo_guard"] is True
+    stopped = values(user={"policy": {"loops": 0}}, project={"policy": {"loops": 3}})
+    assert stopped.values["policy.loops"] == 3
+    bound = {"policy": {"max_added_tokens": 50}}
+    wider = values(user=bound, project={"policy": {"max_added_tokens": 51}})
+    assert wider.values["policy.max_added_tokens"] == 50 and wider.complaints
     user = {"enabled": True, "policy": {"aliases": False, "partial": "hold"}}
     project = {"policy": {"aliases": True, "partial": "stand"}}
     found = values(user=user, project=project)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from laws import TOOLS, native
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import TOOLS, native, texts, valid_calls
+from laws import outputs as written
 
 from gptme_reliability import Accept, ModelOutput, Policy, Reject
+from gptme_reliability.budget import Budget
 from gptme_reliability.exchange import drive, drive_async, exchange
-from gptme_reliability.feedback import LONGEST, final_text
+from gptme_reliability.refusals import final_text
 from gptme_reliability.types import ModelRequest
 
 REQUEST = ModelRequest(({"role": "user", "content": "list the files"},), TOOLS, "tiny")
@@ -108,7 +117,7 @@ def test_feedback_is_capped() -> None:
     model = Model(ModelOutput(tool_calls=calls), GOOD)
     drive(exchange(REQUEST), model)
     said = [m["content"] for m in model.asked[1].messages[1:] if m["role"] != "assistant"]
-    assert all(len(text) <= LONGEST for text in said)
+    assert all(len(text) <= Policy().feedback_chars for text in said)
 
 
 def test_async_and_blocking_drivers_agree() -> None:
@@ -122,3 +131,144 @@ def test_async_and_blocking_drivers_agree() -> None:
     assert asyncio.run(drive_async(exchange(REQUEST), send)) == drive(
         exchange(REQUEST), Model(*answers)
     )
+
+
+def test_the_drivers_let_the_waiting_time_pass() -> None:
+    """Only a re-ask waits, and only where somebody waits."""
+    answers = (ModelOutput(""), ModelOutput(tool_calls=[native("nosuch", {}, "x")]), GOOD)
+    waited: list[float] = []
+
+    async def send(request: ModelRequest) -> ModelOutput:
+        return model(request)
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    drive(exchange(REQUEST), Model(*answers), waited.append)
+    model = Model(*answers)
+    asyncio.run(drive_async(exchange(REQUEST), send, wait))
+    assert waited == [waited[0]] * 2 and 0.1 <= waited[0] < 0.2
+    assert [request.wait_s for request in model.asked] == [0, 0, waited[0]]
+
+
+def test_waiting_can_be_broken_off() -> None:
+    """What the waiting raises ends the exchange, and nothing more is sent."""
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    model = Model(ModelOutput(""), ModelOutput(tool_calls=[native("nosuch", {}, "x")]), GOOD)
+    with pytest.raises(KeyboardInterrupt):
+        drive(exchange(REQUEST), model, interrupt)
+    assert len(model.asked) == 2
+
+
+@pytest.mark.parametrize("failed", ["keep", "rewind"])
+def test_the_same_failure_is_asked_about_differently(failed: Any) -> None:
+    """Without the failed answers in sight, in other words, and not a third time."""
+    bad = ModelOutput(tool_calls=[native("count_lines", {"path": "a", "unit": "pages"}, "x")])
+    model = Model(bad)
+    outcome = drive(exchange(REQUEST, Policy(retries=9, failed=failed)), model)
+    assert len(model.asked) == 3
+    (last,) = model.asked[2].messages
+    assert "same fault twice" in last["content"] and '"unit": "lines"' in last["content"]
+    assert isinstance(outcome.verdict, Reject)
+    assert outcome.verdict.reason.endswith("after 3 attempts; it failed in the same way 3 times")
+
+
+def test_a_question_asked_before_goes_on_where_it_ended() -> None:
+    """With a spent budget the model gets one chance, and no re-ask."""
+    bad = ModelOutput(tool_calls=[native("nosuch", {}, "x")])
+    budget = Budget(Policy(retries=1))
+    drive(exchange(REQUEST, Policy(retries=1), budget=budget), Model(bad))
+    model = Model(bad)
+    again = Budget(Policy(retries=1), budget.spent)
+    outcome = drive(exchange(REQUEST, Policy(retries=1), budget=again), model)
+    assert len(model.asked) == 1
+    assert isinstance(outcome.verdict, Reject)
+    assert outcome.verdict.reason.endswith("; it was asked for again once before")
+
+
+def test_what_nests_too_deeply_is_asked_about() -> None:
+    """Whatever a server hands over as arguments, nothing raises."""
+    deep: Any = "x"
+    for _ in range(5_000):
+        deep = {"command": deep}
+    raw = {"id": "a", "type": "function", "function": {"name": "nosuch", "arguments": deep}}
+    model = Model(ModelOutput(tool_calls=[raw]))
+    outcome = drive(exchange(REQUEST), model)
+    assert isinstance(outcome.verdict, Reject) and len(model.asked) == 3
+
+
+ids = st.sampled_from(["call_0", "call_1", "", "a b"])
+arguments = st.one_of(
+    valid_calls().map(lambda call: json.dumps(call[1])),
+    st.sampled_from(['{"command": "ls', "", "[]", "{}", '{"a": NaN}', '"x"', '{"command": 5}']),
+    st.just('{"command": "\\ud800"}'),
+)
+names = st.sampled_from(["shell", "Shell", "nosuch", "count_lines", "a b", ""])
+raw_calls = st.builds(native, names, arguments, ids) | st.sampled_from([None, {}, {"id": "call_0"}])
+outputs = st.builds(
+    ModelOutput,
+    st.none() | texts | written,
+    st.lists(raw_calls, max_size=3),
+    st.none() | texts,
+    st.sampled_from(["stop", "length", None]),
+)
+EARLIER = (
+    {"role": "user", "content": "list the files"},
+    {"role": "assistant", "tool_calls": [native("shell", {"command": "ls"}, "call_0")]},
+    {"role": "tool", "tool_call_id": "call_0", "content": "README.md"},
+)
+
+
+def strict_server(messages: Sequence[Mapping[str, Any]]) -> None:
+    """What servers refuse: a call without its result, an id used twice, arguments or names that
+    are none, a role that follows itself."""
+    waiting: list[str] = []
+    seen: set[str] = set()
+    before = None
+    for message in messages:
+        role = message["role"]
+        if role == "tool":
+            waiting.remove(message["tool_call_id"])
+            assert isinstance(message["content"], str)
+        else:
+            assert not waiting and role != before
+        for call in message.get("tool_calls") or ():
+            assert call["id"] not in seen and call["type"] == "function"
+            assert re.fullmatch(r"[\w-]{1,64}", call["function"]["name"], re.ASCII)
+            assert isinstance(json.loads(call["function"]["arguments"]), dict)
+            assert "NaN" not in call["function"]["arguments"]
+            seen.add(call["id"])
+            waiting.append(call["id"])
+        assert message.get("content") or message.get("tool_calls")
+        json.dumps(message, ensure_ascii=False).encode()
+        before = role
+    assert not waiting
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(outputs, min_size=1, max_size=8),
+    st.integers(0, 5),
+    st.sampled_from(["keep", "rewind"]),
+    st.sampled_from(["stand", "hold"]),
+    st.booleans(),
+)
+def test_however_a_model_answers(
+    answers: list[ModelOutput], retries: int, failed: Any, partial: Any, begun: bool
+) -> None:
+    """It ends within the budget, asks nothing twice, and every request is one that strict
+    servers take."""
+    policy = Policy(retries=retries, failed=failed, partial=partial)
+    budget = Budget(policy)
+    model = Model(*answers)
+    request = replace(REQUEST, messages=EARLIER) if begun else REQUEST
+    outcome = drive(exchange(request, policy, budget=budget), model)
+    assert len(model.asked) == len(outcome.attempts) <= retries + 2
+    assert budget.spent.format_faults <= retries and budget.spent.tool_errors <= 1
+    asked = [json.dumps(request.messages) for request in model.asked]
+    assert len(set(asked)) == len(asked)
+    for sent in model.asked:
+        strict_server(sent.messages)

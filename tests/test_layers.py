@@ -19,10 +19,20 @@ LAYERS = (
     ),
     (
         *("validate", "resolve", "enforce", "feedback", "settle", "native", "dialects", "repair"),
-        *("confidence", "echo", "quotations", "intent"),
+        *(
+            "confidence",
+            "echo",
+            "quotations",
+            "intent",
+            "loops",
+            "nudges",
+            "examples",
+            "words",
+            "refusals",
+        ),
     ),
     ("pipeline",),
-    ("exchange", "gate", "adapters", "cards", "data"),
+    ("exchange", "budget", "replay", "gate", "adapters", "cards", "data"),
     ("surfaces", "cli", "evals", "rows"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -11,20 +11,26 @@ from gptme_reliability import Accept, ModelFacts, ModelOutput, Reject, Retry, To
 NAMES = [
     "Accept",
     "Call",
+    "Event",
     "Gate",
     "ModelFacts",
     "ModelOutput",
     "ModelRequest",
+    "NothingFound",
     "Policy",
     "RefusedCall",
     "Reject",
     "Repair",
     "Retry",
+    "RunResult",
     "ToolDefinition",
     "Verdict",
     "Violation",
     "__version__",
     "check",
+    "python_tool",
+    "run_tools",
+    "run_tools_async",
 ]
 
 

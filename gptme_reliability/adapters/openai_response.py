@@ -143,6 +143,15 @@ def sum_usage(usages: Iterable[Mapping[str, Any] | None]) -> dict[str, Any] | No
     return total
 
 
+def total_tokens(usage: Mapping[str, Any] | None) -> int:
+    """The tokens of a request and its answer; 0 when the server said nothing of them."""
+    for keys in (("total_tokens",), ("prompt_tokens", "completion_tokens")):
+        counts = [(usage or {}).get(key) for key in keys]
+        if total := sum(count for count in counts if type(count) is int and count > 0):
+            return total
+    return 0
+
+
 def _add(total: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
     added = dict(total)
     for key, value in usage.items():

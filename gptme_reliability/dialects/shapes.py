@@ -10,10 +10,14 @@ from gptme_reliability.types import Repair
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why an attempt could not be read: a rule id and one sentence."""
+    """Why an attempt could not be read: a rule id and one sentence.
+
+    ``written`` is what stands around the place where it broke, where that is known.
+    """
 
     rule: str
     message: str
+    written: str | None = None
 
 
 ValueKind: TypeAlias = Literal["text", "json"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic, sleep
+from typing import Any
 
 from gptme_reliability.adapters.openai_history import known_ids
 from gptme_reliability.adapters.openai_ids import assign_ids
+from gptme_reliability.adapters.openai_response import total_tokens
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
-from gptme_reliability.feedback import final_text
+from gptme_reliability.refusals import final_text
 from gptme_reliability.surfaces.host import Piece, Settings
 from gptme_reliability.surfaces.streaming import cleared
 from gptme_reliability.surfaces.task import Task
@@ -44,25 +47,42 @@ class Asking:
         self._task = task
         self._shown = shown
         self._attempts: list[Attempt] = []
+        policy = task.settings.policy
+        self._budget = task.budgets.open(task.question, policy)
         self._steps = exchange(
-            task.request, task.settings.policy, task.settings.facts, self._attempts
+            task.request, policy, task.settings.facts, self._attempts, self._budget
         )
+        self._since = monotonic()
         next(self._steps)
 
-    def answer(self, output: ModelOutput) -> ModelRequest | Ending:
-        """Take the model's answer; return what to send next, or the end."""
+    def answer(
+        self, output: ModelOutput, usage: Mapping[str, Any] | None = None
+    ) -> ModelRequest | Ending:
+        """Take the model's answer and what it used; return what to send next, or the end."""
+        self._budget.charge(total_tokens(usage), monotonic() - self._since)
+        self._since = monotonic()
+        task = self._task
         try:
-            return self._steps.send(output)
+            request = self._steps.send(output)
         except StopIteration as stop:
             outcome: Outcome = stop.value
+            if isinstance(outcome.verdict, Accept):
+                task.budgets.settle(task.question)
+            else:
+                task.budgets.keep(task.question, self._budget)
             return self._ending(outcome, len(outcome.attempts) - 1)
+        # Counted before it is sent: whoever loses the connection will ask the same again.
+        task.budgets.keep(task.question, self._budget)
+        return request
 
-    def announce(self) -> None:
-        """Tell the host that the model is about to be asked again."""
+    def announce(self, request: ModelRequest) -> None:
+        """Tell the host that the model is about to be asked again, and let the time pass."""
         verdict = self._attempts[-1].verdict
         if isinstance(verdict, Retry):
-            retries = self._task.settings.policy.retries
-            self._task.host.asking_again(len(self._attempts), retries, verdict)
+            asked, retries = self._budget.spent.asked, self._task.settings.policy.retries
+            self._task.host.asking_again(asked, max(asked, retries), verdict)
+        if request.wait_s:
+            sleep(request.wait_s)
 
     def give_up(self, why: str) -> Ending | None:
         """The model cannot be asked again: the end, from the last answer that says anything.
@@ -86,8 +106,7 @@ class Asking:
         return self._given_up(verdict, len(self._attempts), why)
 
     def _given_up(self, verdict: Retry, attempts: int, why: str) -> Outcome:
-        rejected = give_up(verdict, attempts)
-        rejected = replace(rejected, reason=f"{rejected.reason}; {why}")
+        rejected = give_up(verdict, attempts, why)
         return Outcome(rejected, tuple(self._attempts), None)
 
     def _ending(self, outcome: Outcome, position: int) -> Ending:

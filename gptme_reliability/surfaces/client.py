@@ -22,6 +22,7 @@ from gptme_reliability.adapters.openai_response import (
 from gptme_reliability.adapters.server_errors import about_the_conversation, model_fault
 from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, WholeAnswer, read_answer, why
 from gptme_reliability.surfaces.asking import Asking, Ending, observe
+from gptme_reliability.surfaces.budgets import Budgets
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.prepare import PendingFeedback, prepare, read_body
 from gptme_reliability.surfaces.relay import Relay
@@ -31,6 +32,9 @@ from gptme_reliability.types import ModelRequest, Reject
 
 _LOG = logging.getLogger(__name__)
 
+_CONTENT_TYPE: Final = "content-type"
+# SDKs and hosts try an error of the server again, and this one not.
+_UNPROCESSABLE: Final = 422
 _MENDING_MAY_HURT: Final = frozenset({400, 422, 500})
 _REWRITTEN: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 _NOT_REPEATED: Final = frozenset({"content-length", "transfer-encoding", "idempotency-key"})
@@ -50,6 +54,7 @@ def client_class(base: type[Any]) -> type[Any]:
             self._reliability_host = host
             self._reliability_provider = provider
             self._reliability_pending = PendingFeedback()
+            self._reliability_budgets = Budgets()
 
         def send(self, request: Any, *, stream: bool = False, **kwargs: Any) -> Any:
             def plain(outgoing: Any, streamed: bool = stream) -> Any:
@@ -64,6 +69,7 @@ def client_class(base: type[Any]) -> type[Any]:
                     self._reliability_provider,
                     body,
                     self._reliability_pending,
+                    self._reliability_budgets,
                 )
             except Exception as error:  # law 11: a request we cannot read is not ours
                 _LOG.warning("reliability: request passed through: %s", where(error))
@@ -112,8 +118,18 @@ class _Wire:
     def rewritten(self, upstream: Any, content: bytes) -> Any:
         """A whole response with another body."""
         headers = self._headers(upstream)
-        headers.append(("content-type", "application/json"))
+        headers.append((_CONTENT_TYPE, "application/json"))
         return self.http.Response(200, headers=headers, content=content, request=self.original)
+
+    def final(self, failed: Any) -> Any:
+        """An error that nobody is to try again: the model was asked often enough."""
+        if failed.status_code < 500:
+            return failed
+        kind = failed.headers.get(_CONTENT_TYPE, "application/json")
+        headers = [*self._headers(failed), (_CONTENT_TYPE, kind)]
+        return self.http.Response(
+            _UNPROCESSABLE, headers=headers, content=failed.content, request=self.original
+        )
 
     def streaming(
         self, upstream: Any, pieces: Iterator[bytes], close: Callable[[], None], *, like: bool
@@ -123,13 +139,13 @@ class _Wire:
         ``close`` is called when the reader is done or leaves.
         """
         headers = self._headers(upstream)
-        kind = upstream.headers.get("content-type") if like else None
-        headers.append(("content-type", kind or "text/event-stream"))
+        kind = upstream.headers.get(_CONTENT_TYPE) if like else None
+        headers.append((_CONTENT_TYPE, kind or "text/event-stream"))
         stream = _byte_stream(self.http)(pieces, close)
         return self.http.Response(200, headers=headers, stream=stream, request=self.original)
 
     def _headers(self, upstream: Any) -> list[tuple[str, str]]:
-        dropped = _REWRITTEN | {"content-type"}
+        dropped = _REWRITTEN | {_CONTENT_TYPE}
         return [
             (name, value)
             for name, value in upstream.headers.multi_items()
@@ -217,13 +233,13 @@ class _Exchange:
     def _answered(self, asking: Asking, response: Any, found: WholeAnswer) -> Any:
         """Ask until there is an end; the response that says it."""
         answers = [found]
-        step = asking.answer(found.output)
+        step = asking.answer(found.output, found.usage)
         while isinstance(step, ModelRequest):
-            asking.announce()
+            asking.announce(step)
             again = self._ask_whole(step)
             if isinstance(again, WholeAnswer):
                 answers.append(again)
-                step = asking.answer(again.output)
+                step = asking.answer(again.output, again.usage)
                 continue
             ending = asking.give_up(why(again))
             if ending is None:
@@ -232,9 +248,11 @@ class _Exchange:
                     raise again
                 return again
             step = ending
-        result = response
         hopeless = all(answer.says_nothing for answer in answers)
-        if not (hopeless and isinstance(step.outcome.verdict, Reject)):
+        if hopeless and isinstance(step.outcome.verdict, Reject):
+            result = self._wire.final(response)
+        else:
+            result = response
             body = answers[step.attempt].body
             if not (step.untouched and body is not None and host_readable(body)):
                 usage = sum_usage(answer.usage for answer in answers)
@@ -267,8 +285,10 @@ class _Exchange:
             try:
                 first.append(next(pieces))
             except StopIteration as stop:
-                if stop.value is not None:
-                    return stop.value.response
+                instead = stop.value
+                if instead is not None:
+                    response = instead.response
+                    return self._wire.final(response) if instead.final else response
                 break
 
         def close() -> None:

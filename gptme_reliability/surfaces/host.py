@@ -22,7 +22,8 @@ class Settings:
 
     ``model`` is the full name, provider and all.  ``observe`` changes nothing and only reports
     what the verdict would have been.  ``read_only`` says of the host's own tools whether they
-    change nothing.
+    change nothing.  ``conversation`` tells apart conversations that begin alike, where the host
+    knows them.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     facts: ModelFacts = field(default_factory=ModelFacts)
     read_only: Mapping[str, bool] = field(default_factory=dict)
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

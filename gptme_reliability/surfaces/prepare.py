@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_history import mend_history
 from gptme_reliability.adapters.openai_pending import Place, add_pending, digest, place
 from gptme_reliability.adapters.openai_request import mend_tools, read_request
+from gptme_reliability.budget import question_end
 from gptme_reliability.surfaces.asking import Ending
+from gptme_reliability.surfaces.budgets import Budgets
 from gptme_reliability.surfaces.host import Host, Settings
 from gptme_reliability.surfaces.task import Task
 from gptme_reliability.types import ModelRequest, Repair
@@ -81,7 +83,11 @@ def read_body(request: Any) -> dict[str, Any] | None:
 
 
 def prepare(
-    host: Host, provider: str, body: Mapping[str, Any], pending: PendingFeedback
+    host: Host,
+    provider: str,
+    body: Mapping[str, Any],
+    pending: PendingFeedback,
+    budgets: Budgets,
 ) -> Task | None:
     """The task that a request is, its conversation mended; None to leave it alone."""
     settings = host.settings(provider, body)
@@ -89,7 +95,7 @@ def prepare(
         return None
     streamed = body.get("stream") is True
     try:
-        return _task(host, settings, body, streamed, pending)
+        return _task(host, settings, body, streamed, pending, budgets)
     except Exception as error:  # law 11: a request that breaks us goes out as it came
         empty = ModelRequest(messages=())
         Task(host, settings, empty, (), streamed).report(None, error=error)
@@ -113,6 +119,7 @@ def _task(
     body: Mapping[str, Any],
     streamed: bool,
     pending: PendingFeedback,
+    budgets: Budgets,
 ) -> Task:
     request = _with_hints(read_request(body), settings)
     if settings.mode == "observe":
@@ -127,4 +134,11 @@ def _task(
         request = replace(request, params={**request.params, "tools": tools})
     repairs = (*added, *mended, *pending.untold(rewritten))
     changed = bool(added or mended or rewritten)
-    return Task(host, settings, request, repairs, streamed, conversation, changed)
+    asked = _question(settings, body["messages"])
+    return Task(host, settings, request, repairs, streamed, conversation, changed, asked, budgets)
+
+
+def _question(settings: Settings, messages: Sequence[Mapping[str, Any]]) -> str:
+    """The same for all requests that ask the same, whatever the host put behind it."""
+    said = digest(messages[: question_end(messages)])
+    return f"{settings.conversation} {settings.model} {said}"

@@ -34,9 +34,13 @@ _IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """The response that the host gets as it is, because nothing of an answer was shown."""
+    """The response that the host gets as it is, because nothing of an answer was shown.
+
+    ``final`` says that it must not be tried again.
+    """
 
     response: Any
+    final: bool = False
 
 
 Bytes = Generator[bytes, None, "Instead | None"]
@@ -139,7 +143,7 @@ class Relay:
             self._reported = True
             yield answer.error
             return None
-        return (yield from self._decide(answer.output()))
+        return (yield from self._decide(answer, answer.output()))
 
     def _first_whole(self, answer: StreamedAnswer) -> Bytes:
         try:
@@ -149,7 +153,7 @@ class Relay:
         if found is None:
             return (yield from self._step_aside((), UNKNOWN_SHAPE))
         self._take_whole(answer, found)
-        return (yield from self._decide(found.output))
+        return (yield from self._decide(answer, found.output))
 
     def _first_error(self, response: Any) -> Bytes:
         found = read_answer(response)
@@ -161,8 +165,9 @@ class Relay:
         self.whole = True
         self._failed = response
         self._unsent += error_event(response.content)
-        self._take_whole(self._new_answer(), found)
-        return (yield from self._decide(found.output))
+        answer = self._new_answer()
+        self._take_whole(answer, found)
+        return (yield from self._decide(answer, found.output))
 
     def _sent(self, free: bytes) -> bytes:
         """Account for bytes of the first answer, which go on exactly as they came."""
@@ -173,19 +178,17 @@ class Relay:
 
     # --- everything behind it ---------------------------------------------------------
 
-    def _decide(self, output: ModelOutput) -> Bytes:
+    def _decide(self, first: StreamedAnswer, output: ModelOutput) -> Bytes:
         """Everything behind the first answer, until the host has all of it."""
         said, rest = b"", b""
         try:
-            step: ModelRequest | Ending | Instead | None = self._asking.answer(output)
-            if isinstance(step, ModelRequest):
-                yield from self._leave(self._answers[0])
+            step: ModelRequest | Ending | Instead | None = yield from self._judge(first, output)
             while isinstance(step, ModelRequest):
                 step = yield from self._again(step)
             if isinstance(step, Ending):
                 if self._hopeless(step):
                     self._record(step.outcome, step)
-                    return Instead(self._failed)
+                    return Instead(self._failed, final=True)
                 said, rest = self._final(step)
                 self._remember(step)
         except self._broken:
@@ -205,7 +208,7 @@ class Relay:
     def _again(self, request: ModelRequest) -> _Step:
         """Send a re-ask and pass on what may be shown of its answer."""
         self.close()
-        self._asking.announce()
+        self._asking.announce(request)
         try:
             response = self._response = self._ask(request)
             if response.status_code >= 400:
@@ -224,10 +227,7 @@ class Relay:
             return ending
         if answer.foreign or answer.error is not None:
             return (yield from self._no_answer(None, answer.error or bytes(self._unsent)))
-        step = self._asking.answer(answer.output())
-        if isinstance(step, ModelRequest):
-            yield from self._leave(answer)
-        return step
+        return (yield from self._judge(answer, answer.output()))
 
     def _again_whole(self, response: Any, found: WholeAnswer | None) -> _Step:
         if found is None:
@@ -236,7 +236,13 @@ class Relay:
             return (yield from self._no_answer(response if failed else None, raw))
         answer = self._new_answer()
         self._take_whole(answer, found)
-        step = self._asking.answer(found.output)
+        return (yield from self._judge(answer, found.output))
+
+    def _judge(
+        self, answer: StreamedAnswer, output: ModelOutput
+    ) -> Generator[bytes, None, ModelRequest | Ending]:
+        """What comes next, with what is clear of a failed answer shown."""
+        step = self._asking.answer(output, answer.reader.usage)
         if isinstance(step, ModelRequest):
             yield from self._leave(answer)
         return step

@@ -6,11 +6,12 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
 
 from gptme_reliability.exchange import Outcome
+from gptme_reliability.surfaces.budgets import Budgets
 from gptme_reliability.surfaces.host import Host, Report, Settings
 from gptme_reliability.types import ModelRequest, Repair
 
@@ -25,7 +26,8 @@ class Task:
     """A request, what holds for it, and what was mended in its conversation.
 
     ``conversation`` is a digest of the conversation as the host sent it.  ``mended`` says that
-    the request is not the host's own any more.
+    the request is not the host's own any more.  ``question`` is what a request that asks the
+    same again has in common with this one: the key to ``budgets``.
     """
 
     host: Host
@@ -35,6 +37,8 @@ class Task:
     streamed: bool
     conversation: str = ""
     mended: bool = False
+    question: str = ""
+    budgets: Budgets = field(default_factory=Budgets)
 
     def report(
         self,

@@ -42,6 +42,10 @@ def _never(_current: Any, _wanted: Any, _said: bool) -> bool:
     return False
 
 
+def _always(_current: Any, _wanted: Any, _said: bool) -> bool:
+    return True
+
+
 def _turn_on_if_unsaid(_current: Any, wanted: Any, said: bool) -> bool:
     return wanted is True and not said
 
@@ -56,6 +60,14 @@ def _turn_off(_current: Any, wanted: Any, _said: bool) -> bool:
 
 def _lower(current: Any, wanted: Any, _said: bool) -> bool:
     return bool(wanted < current)
+
+
+def _bound(current: Any, wanted: Any, _said: bool) -> bool:
+    return bool(current is None or wanted < current)
+
+
+def _sooner(current: Any, wanted: Any, _said: bool) -> bool:
+    return bool(wanted and (not current or wanted < current))
 
 
 def _fewer(current: Any, wanted: Any, _said: bool) -> bool:
@@ -82,6 +94,12 @@ KEYS: Final[Mapping[str, Key]] = {
     "mode": Key("on", _never),
     # Re-asks cost the user time and money.
     "retries": Key(2, _lower),
+    "policy.max_added_tokens": Key(None, _bound),
+    "policy.max_added_seconds": Key(None, _bound),
+    # Who owns the server knows how much it bears.
+    "policy.backoff": Key(0.2, _never),
+    # A call that leads nowhere is stopped no later than the user wants.
+    "policy.loops": Key(3, _sooner),
     # Each class that is allowed lets more calls run.
     "policy.allow": Key(("lossless", "inferred"), _fewer),
     "policy.partial": Key("stand", _hold),
@@ -89,6 +107,10 @@ KEYS: Final[Mapping[str, Key]] = {
     # What may be guessed of a call that runs.
     "policy.max_cost_reading": Key(10, _lower),
     "policy.max_cost_writing": Key(5, _lower),
+    # What the model is told changes nothing of what may run; more of it costs context.
+    "policy.failed": Key("keep", _always),
+    "policy.feedback_chars": Key(2_000, _lower),
+    "policy.language": Key("en", _always),
     # Off lets calls run that a page or a file put into the model's mouth.
     "echo_guard": Key(True, _turn_on),
     # The trace is the user's evidence; more of it puts contents on the disk.
@@ -119,6 +141,13 @@ def _number(text: str) -> Any:
     return int(text) if text.strip().lstrip("+-").isdecimal() else text
 
 
+def _seconds(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _names(text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -127,11 +156,18 @@ _ENV_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "enabled": _flag,
     "mode": str.strip,
     "retries": _number,
+    "policy.max_added_tokens": _number,
+    "policy.max_added_seconds": _number,
+    "policy.backoff": _seconds,
+    "policy.loops": _number,
     "policy.allow": _names,
     "policy.partial": str.strip,
     "policy.aliases": _flag,
     "policy.max_cost_reading": _number,
     "policy.max_cost_writing": _number,
+    "policy.failed": str.strip,
+    "policy.feedback_chars": _number,
+    "policy.language": str.strip,
     "trace": str.strip,
     "notice": _flag,
     "lessons": _flag,
@@ -172,10 +208,17 @@ class ModelConfig:
             allow=frozenset(cast("tuple[RepairKind, ...]", self.values["policy.allow"])),
             partial=self.values["policy.partial"],
             retries=self.values["retries"],
+            max_added_tokens=self.values["policy.max_added_tokens"],
+            max_added_seconds=self.values["policy.max_added_seconds"],
+            backoff=self.values["policy.backoff"],
+            loops=self.values["policy.loops"],
             aliases=self.values["policy.aliases"],
             max_cost_reading=self.values["policy.max_cost_reading"],
             max_cost_writing=self.values["policy.max_cost_writing"],
             echo_guard=self.values["echo_guard"],
+            failed=self.values["policy.failed"],
+            feedback_chars=self.values["policy.feedback_chars"],
+            language=self.values["policy.language"],
         )
         return Settings(model=self.model, mode=self.values["mode"], policy=policy, facts=self.facts)
 

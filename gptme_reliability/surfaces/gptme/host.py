@@ -38,7 +38,9 @@ class GptmeHost:
         for complaint in loaded.complaints:
             notices.say_once(complaint)
         settings = loaded.settings()
-        return settings and replace(settings, read_only=read_only_tools())
+        return settings and replace(
+            settings, read_only=read_only_tools(), conversation=conversation()
+        )
 
     def defuse(
         self,

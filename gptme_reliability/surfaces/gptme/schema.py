@@ -26,6 +26,13 @@ class PolicySection(Strict):
     aliases: bool | None = None
     max_cost_reading: int | None = Field(default=None, ge=0, le=1000)
     max_cost_writing: int | None = Field(default=None, ge=0, le=1000)
+    max_added_tokens: int | None = Field(default=None, ge=0)
+    max_added_seconds: int | None = Field(default=None, ge=0)
+    backoff: float | None = Field(default=None, ge=0, le=60, strict=False, allow_inf_nan=False)
+    loops: int | None = Field(default=None, ge=0, le=40)
+    failed: Literal["keep", "rewind"] | None = None
+    feedback_chars: int | None = Field(default=None, ge=200, le=100_000)
+    language: Literal["en", "zh"] | None = None
 
 
 class CommonSection(Strict):
