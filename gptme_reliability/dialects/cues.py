@@ -139,7 +139,8 @@ INTENT: Final = re.compile(
     r"(?:し|読み|調べ|見|み|いたし|行い|始め|開き|探し|使い|試し)ます(?:ね|よ)?[。：:]?\s*\Z|"
     r"(?<!않)겠습니다|(?<!않을)게요|"
     r"\A\W*(?:(?:ok(?:ay)?|sure|alright|right|now|step \d+)\W+)?"
-    r"(?!some|any|every|no|dur|str|warn|accord|regard|mean)\w+ing\b|"
+    r"(?!some|any|every|no|dur|str|warn|accord|regard|mean|stopp|block|fail|miss|boring|amaz|"
+    r"interest|confus|king\b|refus|declin|reject|cancel|ignor|skipp|avoid|abort|delay|pend|await)\w+ing\b|"
     r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|right)\W*\Z|"
     r"(?:\A|\n)\W*(?:action|thought|calling|"
     r"(?:corrected )?(?:tools?|functions?)[ _]call(?:s|ing)?(?: sections?| response)?|"
@@ -215,8 +216,8 @@ FOLLOW_UP: Final = re.compile(
 # Words that say nothing about the call behind them.
 GREETING: Final = re.compile(
     r"(?:(?:final )?answer|content|response)\W{0,3}|"
-    r"(?:hello|hi|hey|thanks?|thank you|great|good|perfect|fine)\b[\w ,]{0,20}[!.,]?"
-    r"(?:\s(?:how|what)[\w' ]{1,20}\?)?|"
+    r"(?:hello|hi|hey|thanks|thank you|great|perfect)(?:,? (?:there|world|you|so much|again))?"
+    r"[!.,]?(?:\s(?:how|what)[\w' ]{1,20}\?)?|"
     r"(?:hallo|hola|bonjour|salut|ciao|olá|привет|здравствуйте|你好|您好|こんにちは|안녕하세요)[!.！。]?",
     re.IGNORECASE,
 )

@@ -62,11 +62,6 @@ _TEMPLATE_TOKENS: Final = re.compile(
     r"<\|(?:open|close)\|>(?:response|tools|message)<\|sep\|>|<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|"
     r"<\|(?:end_message|message_model|content_text)\|>"
 )
-# A few words without any claim about what follows.
-_ASIDE: Final = re.compile(
-    r"[a-z][^\s:?]{0,20}(?: [^\s:?]{1,20})?|(?:[a-z][^\s:?]{0,20} ){0,3}[^\s:?]{1,20}[.!]",
-    re.ASCII | re.IGNORECASE,
-)
 _SPECIAL: Final = re.compile(
     r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|✿|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]",
     re.IGNORECASE,
@@ -203,13 +198,7 @@ def _judge_special(
     behind = _behind_opening(_TEMPLATE_TOKENS.sub("", behind).strip())
     if "quoted" in (lead, behind):
         return "text"
-    if lead == "unannounced":
-        said = _behind_head(before)
-        following = text[cluster.end : cluster.end + _NEAR].lstrip()
-        aside = said.isascii() and _ASIDE.fullmatch(said) and behind != "doubtful"
-        goes_on = following[:1].islower() or _LISTED.match(following)
-        return "call" if aside and not goes_on else "unclear"
-    return "unclear" if behind == "doubtful" else "call"
+    return "unclear" if lead == "unannounced" or behind == "doubtful" else "call"
 
 
 # --- where it stands ----------------------------------------------------------------------
@@ -273,7 +262,7 @@ def _lead(before: str, marked: bool = False) -> _Lead:
     before = _behind_head(before)
     if not before:
         return "nothing"
-    if marked and cues.GREETING.fullmatch(before) and not cues.QUOTED.search(before):
+    if marked and cues.GREETING.fullmatch(before):
         return "announced"
     paragraph = before.rpartition("\n\n")[2][-_NEAR:]
     sentence = next((s for s in reversed(_SENTENCES.split(paragraph)) if s.strip(" *_:")), "")

@@ -105,12 +105,6 @@ FAMILIES: Final = (
     ),
 )
 
-OPENING: Final = (
-    r"<function ?= ?|<function ?name ?= ?"
-    rf"|<{_PREFIX}invoke\s{{1,8}}name ?= ?|<{_BARS}open{_BARS}>call tool ?="
-)
-"""A pattern source: tags that open a call without any marker before them."""
-
 _SPACE: Final = re.compile(r"\s*")
 _LONGEST_LINE: Final = 4_000
 _ONE_WORD: Final = re.compile(r"[^\s<]{1,1000}")
@@ -332,8 +326,7 @@ class _Reader:
 
 
 def _key(match: re.Match[str]) -> str:
-    groups = match.groupdict()
-    return str(groups["key"] or groups.get("key2")).strip()
+    return match["key"].strip()
 
 
 def _kind(word: str | None) -> Literal["text", "json"] | None:
