@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from gptme_reliability.nudges import is_nudge
-from gptme_reliability.types import Policy
+from gptme_reliability.types import ModelOutput, ModelRequest, Policy
 
 About: TypeAlias = Literal["format", "doubt", "loop"]
 """What a re-ask is about: how a call was written, whether it was meant at all, or that it
 leads nowhere.  The last is counted by itself, as an error of the tool."""
 
 _LONGEST_WAIT: Final = 10  # times the first one
+_CHARACTERS: Final = 4  # of a token
 _TIMES: Final = {1: "once", 2: "twice"}
 
 
@@ -46,12 +47,8 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A re-ask that may be sent after ``wait_s`` seconds.
+    """A re-ask that may be sent after ``wait_s`` seconds."""
 
-    ``differently`` says that its plain form was answered with the same failure before.
-    """
-
-    differently: bool
     wait_s: float
 
 
@@ -69,7 +66,10 @@ class Budget:
         self._price: int | None = None
 
     def charge(self, tokens: int = 0, seconds: float = 0.0) -> None:
-        """Account for an answer; the first one is the host's own and adds nothing."""
+        """Account for an answer; the first one is the host's own and adds nothing.
+
+        Where the server does not say its ``tokens``, ``estimated_tokens`` does.
+        """
         if self._price is not None:
             spent = self.spent
             self.spent = replace(
@@ -77,17 +77,22 @@ class Budget:
             )
         self._price = tokens
 
-    def ask(self, about: About, failure: str) -> Question | str:
+    def failed_before(self, failure: str) -> bool:
+        """Whether this was asked about before."""
+        return failure in self.spent.failures
+
+    def ask(self, about: About, failure: str, *, fresh: bool = False) -> Question | str:
         """Take one re-ask from the budget; a text says why there is none.
 
-        ``failure`` is a digest of what went wrong.
+        ``failure`` is a digest of what went wrong.  The same is asked about twice, unless
+        ``fresh`` says that it is done in a new way.
         """
         spent = self.spent
         times = spent.failures.count(failure)
         wait = self._wait(failure)
         if not self._left(about):
             return self._asked_before()
-        if times > 1:
+        if times > 1 and not fresh:
             return f"it failed in the same way {times + 1} times"
         if why := self._too_dear(wait):
             return why
@@ -97,7 +102,7 @@ class Budget:
             tool_errors=spent.tool_errors + (about == "loop"),
             failures=(*spent.failures, failure),
         )
-        return Question(times == 1, wait)
+        return Question(wait)
 
     def _left(self, about: About) -> bool:
         """Whether there are attempts left."""
@@ -135,6 +140,16 @@ class Budget:
         longest: float = first * min(2 ** (asked - 1), _LONGEST_WAIT)
         seed = hashlib.sha256(f"{self._seed} {failure} {asked}".encode("utf-8", "replace"))
         return longest * (0.5 + seed.digest()[0] / 512)
+
+
+def estimated_tokens(request: ModelRequest, output: ModelOutput) -> int:
+    """About how many tokens a request and its answer are: a quarter of their characters.
+
+    A rule of thumb for English; too few for other scripts.
+    """
+    said = [tool.parameters for tool in request.tools], list(request.messages)
+    heard = (output.text or "", output.reasoning or "", *map(str, output.tool_calls or ()))
+    return (len(repr(said)) + sum(map(len, heard))) // _CHARACTERS
 
 
 def question_end(messages: Sequence[Mapping[str, Any]]) -> int:

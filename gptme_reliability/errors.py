@@ -4,6 +4,7 @@
 
     ReliabilityError
     ├── ConfigError            a config key or value is wrong
+    ├── RequestRefused         a server does not take a request
     └── InputError             a file or row given by the user cannot be used
         ├── ToolDefinitionError    a tool definition is no tool definition
         └── EncodingError          a call cannot be written in a dialect
@@ -22,6 +23,17 @@ class ReliabilityError(Exception):
 
 class ConfigError(ReliabilityError):
     """A config key or value is wrong."""
+
+
+class RequestRefused(ReliabilityError):
+    """A server does not take a request; ``tools`` says that it takes none with tools.
+
+    Whoever drives an exchange throws it in, with the server's own error as its cause.
+    """
+
+    def __init__(self, message: str = "the server refused the request", *, tools: bool) -> None:
+        super().__init__(message)
+        self.tools = tools
 
 
 class InputError(ReliabilityError):

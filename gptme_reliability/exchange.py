@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gptme_reliability import replay
 from gptme_reliability.budget import About, Budget
+from gptme_reliability.errors import RequestRefused
 from gptme_reliability.feedback import doubts_only
+from gptme_reliability.ladder import Ladder, Learned
 from gptme_reliability.pipeline import check
+from gptme_reliability.respond import spoken
 from gptme_reliability.types import (
     Accept,
     ModelFacts,
@@ -23,18 +26,24 @@ from gptme_reliability.types import (
     Policy,
     Reject,
     Retry,
+    Rung,
     Verdict,
 )
 
+_REFUSED: Final = "the server refused to be asked again"
 _SAME: Final = "nothing else could be said about it"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One answer of the model and what was decided about it."""
+    """One answer of the model, what was decided about it, and how it was asked for.
+
+    ``rung`` is None for the host's own request.
+    """
 
     output: ModelOutput
     verdict: Verdict
+    rung: Rung | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +68,66 @@ def exchange(
     facts: ModelFacts | None = None,
     attempts: list[Attempt] | None = None,
     budget: Budget | None = None,
+    learned: Learned | None = None,
 ) -> Exchange:
     """Ask, check, and ask again until the answer may go to the host or the budget is spent.
 
-    The first request yielded is ``request`` itself; later ones carry the failed answer, unless
-    the policy leaves it out, and what was wrong with it as further messages, so that no request
-    is ever sent twice.  ``attempts`` is a log that each attempt is added to as it is judged, for
-    a caller that wants to watch.  ``budget`` is what is left for a question that was asked
-    before; without one it is all that the policy allows.
+    Each request yielded is another one than those before: told what was wrong, sampled
+    otherwise, or in another shape; ``ladder`` has the ways.  ``attempts`` is a log that each
+    attempt is added to as it is judged, for a caller that wants to watch.  ``budget`` is what
+    is left for a question that was asked before; without one it is all that the policy allows.
+    ``learned`` is what the server has shown of itself, and is added to.
+
+    Whoever drives throws ``RequestRefused`` in where a server does not take a request: the next
+    way is taken, and where there is none, the last answer decides; without any it comes out
+    again.
     """
     attempts = [] if attempts is None else attempts
     budget = budget or Budget(policy)
-    asked = request
-    sent = [request.messages]
+    ladder = Ladder(request, policy, facts or ModelFacts(), learned or Learned())
+    asked = ladder.first()
+    sent = [_sent(asked.request)]
+    wait_s = 0.0
     while True:
-        output = yield asked
-        verdict = check(output, request.tools, policy, messages=request.messages, facts=facts)
-        attempts.append(Attempt(output, verdict))
-        if not isinstance(verdict, Retry):
-            return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
-        if verdict.calls and policy.partial == "stand":
-            accepted = Accept(verdict.calls, verdict.text, verdict.repairs, verdict.refused)
-            return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
-        question = budget.ask(_about(verdict), _failure(output, verdict))
-        if isinstance(question, str):
-            return Outcome(give_up(verdict, len(attempts), question), tuple(attempts))
-        if question.differently:
-            asked = replay.asked_differently(request, verdict, policy)
+        try:
+            output = yield replace(asked.request, wait_s=wait_s) if wait_s else asked.request
+        except RequestRefused as refusal:
+            other = ladder.instead(asked, tools=refusal.tools)
+            question = budget.ask("format", f"refused {asked.held or asked.rung}", fresh=True)
+            if other is None or isinstance(question, str) or _sent(other.request) in sent:
+                if not attempts or not isinstance(attempts[-1].verdict, Retry):
+                    raise
+                last = give_up(attempts[-1].verdict, len(attempts), _REFUSED)
+                return Outcome(last, tuple(attempts))
+            asked = other
         else:
-            asked = replay.asked_again(request, asked, output, verdict, policy)
-        if asked.messages in sent:
-            return Outcome(give_up(verdict, len(attempts), _SAME), tuple(attempts))
-        sent.append(asked.messages)
-        asked = replace(asked, wait_s=question.wait_s)
+            verdict = check(output, asked.tools, policy, messages=request.messages, facts=facts)
+            ladder.heard(asked, called=bool(verdict.calls or verdict.refused))
+            if asked.voice:
+                verdict = spoken(verdict, output, asked.voice)
+            attempts.append(Attempt(output, verdict, asked.rung))
+            if not isinstance(verdict, Retry):
+                return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
+            if verdict.calls and policy.partial == "stand":
+                accepted = Accept(verdict.calls, verdict.text, verdict.repairs, verdict.refused)
+                return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
+            about, failure = _about(verdict), _failure(output, verdict)
+            same = budget.failed_before(failure)
+            attempted = about == "format" and bool(verdict.refused or output.tool_calls)
+            rung = ladder.next_rung(attempted=attempted, same=same)
+            question = budget.ask(about, failure, fresh=rung != "re_ask")
+            if isinstance(question, str):
+                return Outcome(give_up(verdict, len(attempts), question), tuple(attempts))
+            asked = ladder.again(rung, output, verdict, same=same)
+            if _sent(asked.request) in sent:
+                return Outcome(give_up(verdict, len(attempts), _SAME), tuple(attempts))
+        sent.append(_sent(asked.request))
+        wait_s = question.wait_s
+
+
+def _sent(request: ModelRequest) -> tuple[Any, ...]:
+    """What makes a request another one."""
+    return (request.messages, [tool.name for tool in request.tools], request.params)
 
 
 def _about(verdict: Retry) -> About:
@@ -136,6 +172,8 @@ def drive(
 ) -> Outcome:
     """Run an exchange with a blocking ``send``; what it raises ends the exchange.
 
+    A ``RequestRefused`` that it raises is told to the exchange first, and ends it with its
+    cause where there is no other way to ask.
     ``wait`` lets the seconds pass that a re-ask should wait (``time.sleep``); without one
     nobody waits, which is right for a server that serves nobody else.
     """
@@ -144,7 +182,12 @@ def drive(
         if wait is not None and request.wait_s:
             wait(request.wait_s)
         try:
-            request = steps.send(send(request))
+            try:
+                output = send(request)
+            except RequestRefused as refusal:
+                request = _instead(steps, refusal)
+            else:
+                request = steps.send(output)
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return outcome
@@ -160,9 +203,21 @@ async def drive_async(
     while True:
         if wait is not None and request.wait_s:
             await wait(request.wait_s)
-        output = await send(request)
         try:
-            request = steps.send(output)
+            try:
+                output = await send(request)
+            except RequestRefused as refusal:
+                request = _instead(steps, refusal)
+            else:
+                request = steps.send(output)
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return outcome
+
+
+def _instead(steps: Exchange, refusal: RequestRefused) -> ModelRequest:
+    """What to send instead; the server's own error where there is nothing."""
+    try:
+        return steps.throw(refusal)
+    except RequestRefused:
+        raise refusal.__cause__ or refusal from None

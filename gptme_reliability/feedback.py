@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.examples import dialect_of, spelled
+from gptme_reliability.excerpt import MARK, around
 from gptme_reliability.types import (
     Call,
     Language,
@@ -21,15 +22,13 @@ from gptme_reliability.types import (
     ToolDefinition,
     Violation,
 )
-from gptme_reliability.words import FRAME, fault, say
+from gptme_reliability.words import fault, say
 
 DOUBTS: Final = frozenset({"unclear", "echo", "fence", "intent", "unfinished_reasoning"})
 """Violations that doubt whether a call was meant at all, rather than what it says."""
 _LONGEST_WRITTEN: Final = 80
 _LONGEST_NAME: Final = 64
 _SHORTEST_FAULT: Final = 180
-_AROUND: Final = 30
-_MARK: Final = FRAME["here"].en
 _PARAMETER: Final = re.compile(r"\$\.(\w{1,60})")
 
 
@@ -148,11 +147,11 @@ class _Renderer:
 
     def _written(self, written: Any, limit: int) -> str:
         """What was written; where it has a mark, what stands around that."""
-        if not isinstance(written, str) or _MARK not in written:
+        if not isinstance(written, str) or MARK not in written:
             return shorten(written, limit)
-        before, _, behind = written.partition(_MARK)
-        marked = around(before + behind, len(before), (limit - len(_MARK)) // 2)
-        return shorten(marked, limit).replace(_MARK, self._say("here"))
+        before, _, behind = written.partition(MARK)
+        marked = around(before + behind, len(before), (limit - len(MARK)) // 2)
+        return shorten(marked, limit).replace(MARK, self._say("here"))
 
     def _spelled_examples(self, tools: Sequence[ToolDefinition], dialect: str | None) -> list[str]:
         """An example for each tool in question, with the parameters in question."""
@@ -203,14 +202,6 @@ def shorten(value: Any, limit: int = _LONGEST_WRITTEN) -> str:
             text = type(value).__name__
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def around(text: str, position: int, reach: int = _AROUND) -> str:
-    """The text near the place where it broke, with a mark there."""
-    position = min(position, len(text))
-    begin, end = max(position - reach, 0), min(position + reach, len(text))
-    head, tail = "…" if begin else "", "…" if end < len(text) else ""
-    return f"{head}{text[begin:position]}{_MARK}{text[position:end]}{tail}"
 
 
 def call_json(call: Call) -> str:

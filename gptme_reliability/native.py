@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gptme_reliability.dialects.shapes import Flaw, RawCall
-from gptme_reliability.feedback import around
+from gptme_reliability.excerpt import around
 from gptme_reliability.repair.syntax import Fault, read_arguments
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gptme_reliability.errors import ToolDefinitionError
 from gptme_reliability.schemas import as_meant
@@ -29,6 +29,22 @@ Partial: TypeAlias = Literal["stand", "hold"]
 
 Failed: TypeAlias = Literal["keep", "rewind"]
 """``keep``: the model sees its failed attempts while it is asked again; ``rewind``: it does not."""
+
+Rung: TypeAlias = Literal["re_ask", "resample", "force", "structure", "prompt"]
+"""How a model is asked again, from the mildest way to the last.
+
+``re_ask``: told what was wrong.
+``resample``: with another temperature and seed besides.
+``force``: with ``tool_choice: "required"``, a tool for talking on offer.
+``structure``: with an answer held to the JSON schema of the calls, the tools in the prompt.
+``prompt``: with the tools in the prompt in the family's dialect, for a server without tools.
+"""
+
+RUNGS: Final[tuple[Rung, ...]] = get_args(Rung)
+
+Structured: TypeAlias = Literal["response_format", "json_schema", "structured_outputs", "format"]
+"""Under which key a server takes the JSON schema of an answer: OpenAI's, llama.cpp's, vLLM's,
+Ollama's."""
 
 Language: TypeAlias = Literal["en", "zh"]
 """The languages in which a model can be told what was wrong."""
@@ -228,6 +244,9 @@ class Policy:
     or in a quoted part of a user's message.
     ``failed`` says whether the model sees what it is asked to mend, ``feedback_chars`` how many
     characters it is told about it at most, and ``language`` in which language.
+    ``rungs`` are the ways in which it may be asked again.  ``respond`` offers it a tool for
+    talking, None to do so for models known to be small.  ``force`` lets it be made to call or
+    to talk through that tool: True always, None when asking did not help, False never.
     """
 
     allow: frozenset[RepairKind] = frozenset({"lossless", "inferred"})
@@ -246,13 +265,18 @@ class Policy:
     failed: Failed = "keep"
     feedback_chars: int = 2_000
     language: Language = "en"
+    rungs: tuple[Rung, ...] = RUNGS
+    respond: bool | None = None
+    force: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of a model; None means unknown.
+    """What is known of a model and of the server it runs on; None means unknown.
 
-    ``size_b`` is in billions of parameters.
+    ``size_b`` is in billions of parameters.  ``native_tools``, ``tool_choice`` and
+    ``response_format`` say whether the server does what a request with them asks for;
+    ``structured`` is the key under which it takes a schema, if not OpenAI's.
     """
 
     family: str | None = None
@@ -263,6 +287,7 @@ class ModelFacts:
     tool_choice: bool | None = None
     response_format: bool | None = None
     source: str | None = None
+    structured: Structured | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ FRAME: Final[Mapping[str, Words]] = {
     "here": Words("≪here≫", "≪此处≫"),
     "example_call": Words("A correct call of {tool}:", "{tool} 的正确调用："),
     "example_arguments": Words("Correct arguments of {tool}:", "{tool} 的正确参数："),
+    "respond": Words(
+        "Say something to the user in words: an answer, a question, or that none of the other "
+        "tools fits.",
+        "用文字对用户说话：回答、提问，或说明其他工具都不适用。",
+    ),
+    "respond_text": Words("What to say to the user.", "要对用户说的话。"),
     "close_empty": Words("Answer in text, or call a tool.", "请用文字回答，或调用一个工具。"),
     "close_doubt": Words(
         "If you mean it, write it again as a proper tool call; if not, answer in text.",
@@ -77,6 +83,42 @@ FRAME: Final[Mapping[str, Words]] = {
     ),
     "nothing_said": Words("(empty answer)", "（空回答）"),
     "unknown_fault": Words("does not hold to the rule {rule}", "不符合规则 {rule}"),
+    # To a model whose server offers it no tools.
+    "tools_offered": Words("You can call these tools:", "你可以调用以下工具："),
+    "call_as_json": Words(
+        "To call a tool, write its name and its arguments as JSON, just like this:",
+        "要调用工具，请用 JSON 写出它的名称和参数，格式与下面完全相同：",
+    ),
+    "call_in_tags": Words(
+        "To call a tool, write its name and each argument in tags, just like this:",
+        "要调用工具，请把它的名称和每个参数分别写在标签里，格式与下面完全相同：",
+    ),
+    "call_as_python": Words(
+        "To call a tool, write a Python call in square brackets, just like this:",
+        "要调用工具，请在方括号中写出 Python 调用，格式与下面完全相同：",
+    ),
+    "own_values": Words(
+        "Take a tool from the list, and put real values in place of these.",
+        "请选用列表中的工具，并把这里的值换成实际的值。",
+    ),
+    "wait_for_result": Words(
+        "After a call, stop: the next message brings its result.",
+        "写完调用就停下：下一条消息会给出结果。",
+    ),
+    "text_is_fine": Words(
+        "If you need no tool, answer in plain text.", "如果不需要工具，请直接用文字回答。"
+    ),
+    "tool_is_needed": Words(
+        "Your next answer must call a tool.", "你的下一个回答必须调用一个工具。"
+    ),
+    "only_call": Words(
+        "Answer with one such call and nothing else.", "请只回答一个这样的调用，不要写别的内容。"
+    ),
+    "result_of": Words("Result of {tool}:", "{tool} 的结果："),
+    "result": Words("Result:", "结果："),
+    "no_output": Words("(no output)", "（没有输出）"),
+    "no_message": Words("(no message)", "（没有消息）"),
+    "go_on": Words("Go on.", "请继续。"),
 }
 """What stands around the faults."""
 

@@ -19,6 +19,7 @@ from scripted_server import (
     call_chunks,
     chunk,
     completion,
+    completion_body,
     failure,
     serving,
     stream,
@@ -268,3 +269,19 @@ def test_a_call_that_leads_nowhere_is_refused_in_the_end(streamed: bool) -> None
         assert len(script.requests) == 3
     told = json.dumps(script.bodies()[1]["messages"][-1])
     assert "made 3 times in a row" in told and "Do something else" in told
+
+
+def test_tokens_are_estimated_where_the_server_is_silent() -> None:
+    """A bound on tokens bounds, whether or not there is a ``usage``."""
+    replies = []
+    for number in range(4):
+        body = completion_body(None, [call("look", {"place": number, "times": f"x{number}"})])
+        del body["usage"]
+        replies.append(Reply(json.dumps(body).encode()))
+    policy = Policy(retries=9, backoff=0, max_added_tokens=400)
+    host = RecordingHost(Settings("local/tiny", policy=policy))
+    with serving(*replies) as script:
+        ask(script, host)
+    assert 1 < len(script.requests) < 4
+    verdict = host.report.outcome and host.report.outcome.verdict
+    assert isinstance(verdict, Reject) and "more than 400 tokens" in verdict.reason

@@ -215,7 +215,7 @@ def test_a_wrong_environment_variable_is_named(
         values()
 
 
-@pytest.mark.parametrize("key", ["contracts", "unknown", "respond", "force"])
+@pytest.mark.parametrize("key", ["contracts", "unknown"])
 def test_reserved_keys_are_accepted_and_have_no_effect(key: str) -> None:
     user = {"enabled": True, key: True if key != "unknown" else "ask"}
     found = values(user=user)

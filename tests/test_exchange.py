@@ -16,10 +16,13 @@ from laws import TOOLS, native, texts, valid_calls
 from laws import outputs as written
 
 from gptme_reliability import Accept, ModelOutput, Policy, Reject
+from gptme_reliability.adapters.openai_request import write_request
 from gptme_reliability.budget import Budget
+from gptme_reliability.errors import RequestRefused
 from gptme_reliability.exchange import drive, drive_async, exchange
+from gptme_reliability.ladder import Learned
 from gptme_reliability.refusals import final_text
-from gptme_reliability.types import ModelRequest
+from gptme_reliability.types import RUNGS, ModelFacts, ModelRequest
 
 REQUEST = ModelRequest(({"role": "user", "content": "list the files"},), TOOLS, "tiny")
 GOOD = ModelOutput(tool_calls=[native("shell", {"command": "ls"}, "good")])
@@ -168,7 +171,8 @@ def test_the_same_failure_is_asked_about_differently(failed: Any) -> None:
     """Without the failed answers in sight, in other words, and not a third time."""
     bad = ModelOutput(tool_calls=[native("count_lines", {"path": "a", "unit": "pages"}, "x")])
     model = Model(bad)
-    outcome = drive(exchange(REQUEST, Policy(retries=9, failed=failed)), model)
+    policy = Policy(retries=9, failed=failed, rungs=("re_ask",))
+    outcome = drive(exchange(REQUEST, policy), model)
     assert len(model.asked) == 3
     (last,) = model.asked[2].messages
     assert "same fault twice" in last["content"] and '"unit": "lines"' in last["content"]
@@ -268,7 +272,89 @@ def test_however_a_model_answers(
     outcome = drive(exchange(request, policy, budget=budget), model)
     assert len(model.asked) == len(outcome.attempts) <= retries + 2
     assert budget.spent.format_faults <= retries and budget.spent.tool_errors <= 1
-    asked = [json.dumps(request.messages) for request in model.asked]
+    asked = [json.dumps(write_request(request)) for request in model.asked]
     assert len(set(asked)) == len(asked)
     for sent in model.asked:
         strict_server(sent.messages)
+
+
+class Picky(Model):
+    """Refuses the requests at some positions, for their tools or for no reason it tells."""
+
+    def __init__(self, answers: list[ModelOutput], refused: dict[int, bool]) -> None:
+        super().__init__(*answers)
+        self.refused = refused
+
+    def __call__(self, request: ModelRequest) -> ModelOutput:
+        output = super().__call__(request)
+        position = len(self.asked) - 1
+        if position in self.refused:
+            raise RequestRefused(tools=self.refused[position])
+        return output
+
+
+ENDINGS = (
+    *("I will use the shell tool.", '{"name": "respond", "arguments": {"text": "Hi."}}'),
+    *('{"name": "shell", "arguments": {"command": 5}}', "Hello.", ""),
+)
+policies = st.builds(
+    Policy,
+    retries=st.integers(0, 6),
+    failed=st.sampled_from(["keep", "rewind"]),
+    partial=st.sampled_from(["stand", "hold"]),
+    rungs=st.lists(st.sampled_from(RUNGS), unique=True).map(tuple),
+    respond=st.sampled_from([None, True, False]),
+    force=st.sampled_from([None, True, False]),
+    language=st.sampled_from(["en", "zh"]),
+)
+described = st.builds(
+    ModelFacts,
+    size_b=st.sampled_from([None, 3, 70]),
+    family=st.sampled_from([None, "qwen2.5", "llama-3.1", "mistral", "qwen3-coder"]),
+    native_tools=st.sampled_from([None, True, False]),
+    tool_choice=st.sampled_from([None, False]),
+    response_format=st.sampled_from([None, False]),
+    structured=st.sampled_from([None, "json_schema", "structured_outputs", "format"]),
+)
+SCHEMAS = ("response_format", "json_schema", "structured_outputs", "format")
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(outputs | st.sampled_from(ENDINGS).map(ModelOutput), min_size=1, max_size=8),
+    policies,
+    described,
+    st.dictionaries(st.integers(0, 5), st.booleans(), max_size=4),
+    st.booleans(),
+    st.sampled_from([{}, {"temperature": 0}, {"temperature": 0, "top_p": 0.1, "seed": 1}]),
+)
+def test_on_every_rung(
+    answers: list[ModelOutput],
+    policy: Policy,
+    facts: ModelFacts,
+    refused: dict[int, bool],
+    begun: bool,
+    params: dict[str, Any],
+) -> None:
+    """Whatever a model answers and a server refuses: it ends within the budget, asks nothing
+    twice, never sends tools beside a schema, and forces nobody who cannot talk instead."""
+    model, learned = Picky(answers, refused), Learned()
+    request = replace(REQUEST, messages=EARLIER if begun else REQUEST.messages, params=params)
+    budget = Budget(policy)
+    steps = exchange(request, policy, facts, budget=budget, learned=learned)
+    try:
+        verdict = drive(steps, model).verdict
+    except RequestRefused:
+        verdict = None
+    assert len(model.asked) <= policy.retries + 2
+    assert budget.spent.format_faults <= policy.retries
+    bodies = [write_request(sent) for sent in model.asked]
+    written = [json.dumps(body) for body in bodies]
+    assert len(set(written)) == len(written)
+    for body in bodies:
+        strict_server([message for message in body["messages"] if message["role"] != "system"])
+        assert not body.get("tools") or not any(key in body for key in SCHEMAS)
+        if body.get("tool_choice") == "required":
+            assert any(tool["function"]["name"] == "respond" for tool in body["tools"])
+    if verdict is not None:
+        assert {call.name for call in verdict.calls} <= {tool.name for tool in request.tools}

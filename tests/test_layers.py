@@ -22,6 +22,7 @@ LAYERS = (
         *(
             "confidence",
             "echo",
+            "excerpt",
             "quotations",
             "intent",
             "loops",
@@ -32,7 +33,11 @@ LAYERS = (
         ),
     ),
     ("pipeline",),
-    ("exchange", "budget", "replay", "gate", "adapters", "cards", "data"),
+    (
+        *("exchange", "ladder", "budget", "replay", "respond", "gate"),
+        *("prompting", "prompted_messages", "prompt_dialects", "call_schemas"),
+        *("adapters", "cards", "data"),
+    ),
     ("surfaces", "cli", "evals", "rows"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -65,6 +65,7 @@ def test_values() -> None:
         "tool_choice",
         "response_format",
         "source",
+        "structured",
     ]
     assert fields(Accept) == ["calls", "text", "repairs", "refused"]
     assert fields(Retry)[:4] == ["feedback", "violations", "calls", "text"]

@@ -14,11 +14,11 @@ from gptme.tools.base import ToolSpec
 from plugin_world import own_world
 from recording_host import MESSAGES, RecordingHost
 
-from gptme_reliability.surfaces.budgets import Budgets
 from gptme_reliability.surfaces.gptme.host import host
 from gptme_reliability.surfaces.gptme.read_only import read_only_tools
 from gptme_reliability.surfaces.host import Settings
-from gptme_reliability.surfaces.prepare import PendingFeedback, prepare
+from gptme_reliability.surfaces.memory import Memory
+from gptme_reliability.surfaces.prepare import prepare
 
 __all__ = ["own_world"]  # a fixture that every test here uses
 
@@ -67,6 +67,6 @@ def test_the_tools_of_a_request_are_marked() -> None:
         ],
     }
     recording = RecordingHost(Settings("local/tiny", read_only={"peek": True, "other": True}))
-    task = prepare(recording, "local", json.loads(json.dumps(body)), PendingFeedback(), Budgets())
+    task = prepare(recording, "local", json.loads(json.dumps(body)), Memory())
     assert task is not None
     assert [tool.read_only for tool in task.request.tools] == [True, None]

@@ -633,6 +633,27 @@ def test_what_a_callback_raises_ends_the_run_before_the_call() -> None:
     assert "b" not in ran
 
 
+def test_what_the_client_raises_leaves_the_conversation() -> None:
+    """The error is the caller's, and so is all that was done before it."""
+    told: list[Event] = []
+    calls = completion(calls=[call("weather", {"city": "Oslo"}, "a")])
+    with pytest.raises(openai.AuthenticationError):
+        run_sdk(calls, failure(401, "expired"), on_event=told.append)
+    (result,) = [event.result for event in told if event.result]
+    assert result.stopped == "interrupted"
+    assert contents(result) == ["Oslo: sun for 1"] and well_formed(result)
+
+
+def test_a_server_without_tools() -> None:
+    """The functions are told in the prompt, in this turn and in all that follow."""
+    text = '<tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call>'
+    refused = failure(400, "tiny does not support tools")
+    result, script = run_sdk(refused, completion(text), completion("Sun."))
+    assert (result.text, contents(result)) == ("Sun.", ["Oslo: sun for 1"])
+    assert ["tools" in body for body in script.bodies()] == [True, False, False]
+    assert well_formed(result)
+
+
 def interrupted(*, after: str, nth: int = 1) -> Callable[[Event], None]:
     """A callback that interrupts after the nth event of a kind."""
     left = [nth]

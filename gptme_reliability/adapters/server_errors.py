@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gptme_reliability.errors import RequestRefused
 from gptme_reliability.types import ModelOutput
 
 _NEVER_THE_MODEL: Final = frozenset({401, 402, 403, 404, 408, 429, 502, 503, 504})
@@ -34,6 +35,16 @@ _NOT_THE_MODEL: Final = re.compile(
 _QUOTATION: Final = re.compile(r"[{<]|raw=")
 _THE_CONVERSATION: Final = re.compile(
     r"\bmessages?\b|template|jinja|history|roles?\b", re.IGNORECASE
+)
+
+_REFUSING: Final = frozenset({400, 422, 500, 501})
+_TOO_LONG: Final = re.compile(r"context (?:size|length|window)|too (?:long|large)", re.IGNORECASE)
+# Ollama; llama.cpp without --jinja; vLLM without a parser; LiteLLM and others.
+_NO_TOOLS: Final = re.compile(
+    r"does not support (?:tools|function|parameters: \['tools)|tools param requires --jinja"
+    r"|requires --enable-auto-tool-choice"
+    r"|(?:tools?|function)(?:[ _-]call\w*)? (?:is|are) not supported",
+    re.IGNORECASE,
 )
 
 _PART: Final = r"(?:output|generation|tool[ _-]?calls?|function[ _-]?calls?)"
@@ -97,6 +108,19 @@ def model_fault(status: int, body: bytes) -> ModelOutput | None:
     if status < 400 or status in _NEVER_THE_MODEL or len(body) > _LONGEST:
         return None
     return error_fault(_read(body))
+
+
+def refusal(status: int, body: bytes) -> RequestRefused | None:
+    """What an error means for asking in this way; None for one that another way would not mend.
+
+    Sources: the messages of Ollama, llama.cpp, vLLM and LiteLLM for models without tools.
+    """
+    if status not in _REFUSING:
+        return None
+    heads = [message[:_HEAD] for message in _messages(_read(body[:_LONGEST]))]
+    if any(_TOO_LONG.search(head) for head in heads):
+        return None
+    return RequestRefused(tools=any(_NO_TOOLS.search(head) for head in heads))
 
 
 def about_the_conversation(body: bytes) -> bool:

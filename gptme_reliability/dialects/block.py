@@ -32,7 +32,7 @@ from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.markers import BY_TOKEN, FILLING, normal
 from gptme_reliability.dialects.minimax_m3 import PREFIX, read_m3
 from gptme_reliability.dialects.python_call import read_call, read_call_list
-from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
+from gptme_reliability.dialects.shapes import Flaw, RawCall, Span, flaw_at
 from gptme_reliability.dialects.tagged import read_older, read_tagged
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 from gptme_reliability.types import Repair
@@ -254,7 +254,7 @@ class _Block:
         name, call_id = head["name"], head.groupdict().get("id")
         reading = self._read(head.end())
         if isinstance(reading, Fault):
-            flaw = Flaw(reading.rule, reading.message)
+            flaw = flaw_at(reading, self._text)
             return Found([RawCall(name, flaw=flaw, id=call_id)], reading.end, dialect, False)
         call = RawCall(name, reading.value, reading.repairs, id=call_id)
         return Found([call], reading.end, dialect, reading.missing_closers == 0)
@@ -272,7 +272,7 @@ class _Block:
             return inner or Found([RawCall(name, flaw=flaw)], body, "harmony", False)
         reading = self._read(body)
         if isinstance(reading, Fault):
-            flaw = Flaw(reading.rule, reading.message)
+            flaw = flaw_at(reading, self._text)
             return Found([RawCall(name, flaw=flaw)], reading.end, "harmony", False)
         call = RawCall(name, reading.value, reading.repairs)
         return Found([call], reading.end, "harmony", reading.missing_closers == 0)
@@ -325,7 +325,7 @@ class _Block:
             return self._items(position, reading)
         if isinstance(reading, Fault):
             named = _MENTIONS_NAME.search(self._text, position, position + 400)
-            flaw = Flaw(reading.rule, reading.message)
+            flaw = flaw_at(reading, self._text)
             return Found(
                 [RawCall(named[1] if named else None, flaw=flaw)], reading.end, None, False
             )
@@ -348,7 +348,7 @@ class _Block:
             end = found.end
             if any(call.flaw is not None for call in found.calls):
                 return Found(calls, end, None, False)
-        flaw = Flaw(fault.rule, fault.message)
+        flaw = flaw_at(fault, self._text)
         return Found([*calls, RawCall(None, flaw=flaw)], max(end, fault.end), None, False)
 
     def _read(self, position: int) -> Reading | Fault:

@@ -19,7 +19,7 @@ from gptme_reliability.dialects.python_call import (
     read_call,
     read_keywords,
 )
-from gptme_reliability.dialects.shapes import Flaw, RawCall
+from gptme_reliability.dialects.shapes import Flaw, RawCall, flaw_at
 from gptme_reliability.dialects.table import ARGUMENT_KEYS, LIST_KEYS, NAME_KEYS
 from gptme_reliability.distance import fold
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
@@ -219,7 +219,7 @@ def _named_arguments(text: str, position: int, name: str, closing: str) -> _Item
     rule = "name_and_arguments"
     if head := _TO_OBJECT.match(text, position):
         reading = read_value(text, head.end())
-        call = _from_reading(name, reading)
+        call = _from_reading(name, reading, text)
         end = reading.end
     elif closing and (head := _TO_KEYWORDS.match(text, position)):
         call, end = read_keywords(text, head.end(), name, closing)
@@ -234,9 +234,9 @@ def _named_arguments(text: str, position: int, name: str, closing: str) -> _Item
     return [_noted(call, rule, name, "")], end
 
 
-def _from_reading(name: str, reading: Reading | Fault) -> RawCall:
+def _from_reading(name: str, reading: Reading | Fault, text: str) -> RawCall:
     if isinstance(reading, Fault):
-        return RawCall(name, flaw=Flaw(reading.rule, reading.message))
+        return RawCall(name, flaw=flaw_at(reading, text))
     if reading.missing_closers:
         return RawCall(name, flaw=Flaw("cut_off", "the arguments end before their closing bracket"))
     return RawCall(name, reading.value, reading.repairs)

@@ -18,7 +18,7 @@ from gptme_reliability.dialects.found import Budget
 from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.openers import OPENERS, envelope_key, opens_call
 from gptme_reliability.dialects.python_call import read_call, read_call_list
-from gptme_reliability.dialects.shapes import Flaw, RawCall, Span
+from gptme_reliability.dialects.shapes import RawCall, Span, flaw_at
 from gptme_reliability.dialects.table import (
     CALL_FENCES,
     FENCES_OF_CALLS,
@@ -218,7 +218,7 @@ class _Scanner:
         if not (named or begun) or self._closes_reasoning_later(start):
             return None
         # What follows a broken call may be the inside of one of its strings: leave it alone.
-        call = RawCall(named[1] if named else None, flaw=Flaw(fault.rule, fault.message))
+        call = RawCall(named[1] if named else None, flaw=flaw_at(fault, self._text))
         cut = fault.rule == "cut_off"
         return Span(start, len(self._text), "json", (call,), marked=bool(begun), closed=not cut)
 
@@ -270,7 +270,7 @@ class _Scanner:
         reading = read_value(self._text, match.end())
         if isinstance(reading, Fault):
             self._budget.spend(reading.end - match.end())
-            call = RawCall(match["caller"], flaw=Flaw(reading.rule, reading.message))
+            call = RawCall(match["caller"], flaw=flaw_at(reading, self._text))
             return Span(match.start("named"), len(self._text), "functionary_v32", (call,))
         call = RawCall(match["caller"], reading.value, reading.repairs)
         closed = reading.missing_closers == 0
@@ -303,7 +303,7 @@ class _Scanner:
         reading = read_value(self._text, head.end())
         if isinstance(reading, Fault):
             self._budget.spend(reading.end - start)
-            call = RawCall(head[1], flaw=Flaw(reading.rule, reading.message), id=head[2])
+            call = RawCall(head[1], flaw=flaw_at(reading, self._text), id=head[2])
             return Span(start, len(self._text), "gptme", (call,), closed=False)
         call = RawCall(head[1], reading.value, reading.repairs, id=head[2] or None)
         closed = reading.missing_closers == 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gptme_reliability.dialects.openers import envelope_key
-from gptme_reliability.dialects.shapes import Flaw, RawCall
+from gptme_reliability.dialects.shapes import Flaw, RawCall, flaw_at
 from gptme_reliability.dialects.table import (
     ARGUMENT_KEYS,
     ENVELOPE_KEYS,
@@ -130,7 +130,7 @@ def _read_call(name: str, arguments: Any, repairs: tuple[Repair, ...], call_id: 
     if isinstance(arguments, str):
         reading = read_arguments(arguments)
         if isinstance(reading, Fault):
-            flaw = Flaw(reading.rule, reading.message)
+            flaw = flaw_at(reading, arguments)
             return RawCall(name, None, repairs, flaw, identifier)
         return RawCall(name, reading.value, (*repairs, *reading.repairs), None, identifier)
     return RawCall(name, arguments, repairs, None, identifier)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gptme_reliability.dialects.shapes import Flaw, RawCall
+from gptme_reliability.dialects.shapes import Flaw, RawCall, flaw_at
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 from gptme_reliability.types import Repair
 
@@ -111,7 +111,7 @@ def _argument(text: str, position: int, closing: str) -> _Argument:
     start = _behind_spaces(text, match.end() if match else position)
     reading = read_value(text, start, stop=closing)
     if isinstance(reading, Fault):
-        return _Argument(reading.end, flaw=Flaw(reading.rule, reading.message))
+        return _Argument(reading.end, flaw=flaw_at(reading, text))
     if reading.missing_closers:
         return _Argument(len(text), flaw=Flaw("cut_off", _NOT_CLOSED))
     if _is_expression(reading, text[reading.start : reading.end]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from gptme_reliability.excerpt import around_call
+from gptme_reliability.repair.reading import Fault
 from gptme_reliability.types import Repair
 
 
@@ -18,6 +20,15 @@ class Flaw:
     rule: str
     message: str
     written: str | None = None
+
+
+def flaw_at(fault: Fault, text: str) -> Flaw:
+    """The flaw of a call in ``text`` that broke where ``fault`` says.
+
+    What was cut off broke at its end, which says nothing.
+    """
+    cut = fault.rule == "cut_off"
+    return Flaw(fault.rule, fault.message, None if cut else around_call(text, fault.position))
 
 
 ValueKind: TypeAlias = Literal["text", "json"]

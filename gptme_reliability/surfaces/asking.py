@@ -10,6 +10,9 @@ from typing import Any
 from gptme_reliability.adapters.openai_history import known_ids
 from gptme_reliability.adapters.openai_ids import assign_ids
 from gptme_reliability.adapters.openai_response import total_tokens
+from gptme_reliability.adapters.server_errors import refusal
+from gptme_reliability.budget import estimated_tokens
+from gptme_reliability.errors import RequestRefused
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
 from gptme_reliability.refusals import final_text
 from gptme_reliability.surfaces.host import Piece, Settings
@@ -41,6 +44,7 @@ class Asking:
     ``shown`` tells, for a streamed answer, what the host was shown of all attempts but the one
     at a position.  What a failed attempt said before its fault stays: a stream has shown it,
     and an answer in one piece begins with it.
+    ``request`` is what is to be sent, or was sent last.
     """
 
     def __init__(self, task: Task, shown: Callable[[int], Sequence[Piece]] | None = None) -> None:
@@ -48,18 +52,39 @@ class Asking:
         self._shown = shown
         self._attempts: list[Attempt] = []
         policy = task.settings.policy
-        self._budget = task.budgets.open(task.question, policy)
+        self._budget = task.memory.budgets.open(task.question, policy)
         self._steps = exchange(
-            task.request, policy, task.settings.facts, self._attempts, self._budget
+            task.request,
+            policy,
+            task.settings.facts,
+            self._attempts,
+            self._budget,
+            task.memory.servers.of(task.settings.model),
         )
         self._since = monotonic()
-        next(self._steps)
+        self.request = next(self._steps)
+
+    def refused(self, response: Any) -> ModelRequest | None:
+        """What to send instead of a request that the server does not take; None for nothing.
+
+        Then it is to be given up.
+        """
+        why = refusal(response.status_code, response.content)
+        if why is None:
+            return None
+        try:
+            self.request = self._steps.throw(why)
+        except (RequestRefused, StopIteration):
+            return None
+        self._task.memory.budgets.keep(self._task.question, self._budget)
+        return self.request
 
     def answer(
         self, output: ModelOutput, usage: Mapping[str, Any] | None = None
     ) -> ModelRequest | Ending:
         """Take the model's answer and what it used; return what to send next, or the end."""
-        self._budget.charge(total_tokens(usage), monotonic() - self._since)
+        tokens = total_tokens(usage) or estimated_tokens(self.request, output)
+        self._budget.charge(tokens, monotonic() - self._since)
         self._since = monotonic()
         task = self._task
         try:
@@ -67,17 +92,18 @@ class Asking:
         except StopIteration as stop:
             outcome: Outcome = stop.value
             if isinstance(outcome.verdict, Accept):
-                task.budgets.settle(task.question)
+                task.memory.budgets.settle(task.question)
             else:
-                task.budgets.keep(task.question, self._budget)
+                task.memory.budgets.keep(task.question, self._budget)
             return self._ending(outcome, len(outcome.attempts) - 1)
         # Counted before it is sent: whoever loses the connection will ask the same again.
-        task.budgets.keep(task.question, self._budget)
+        task.memory.budgets.keep(task.question, self._budget)
+        self.request = request
         return request
 
     def announce(self, request: ModelRequest) -> None:
         """Tell the host that the model is about to be asked again, and let the time pass."""
-        verdict = self._attempts[-1].verdict
+        verdict = self._attempts[-1].verdict if self._attempts else None
         if isinstance(verdict, Retry):
             asked, retries = self._budget.spent.asked, self._task.settings.policy.retries
             self._task.host.asking_again(asked, max(asked, retries), verdict)
@@ -141,7 +167,7 @@ class Asking:
     ) -> tuple[str | None, str]:
         """Reasoning and text behind what a stream would have shown of earlier attempts."""
         earlier = [
-            cleared(attempt.output, self._task.request.tools, self._task.host.runnable_tag)
+            cleared(attempt.output, self._task.tools, self._task.host.runnable_tag)
             for attempt in self._attempts[:position]
         ]
         thoughts = [*(answer.shown("reasoning") for answer in earlier), reasoning]

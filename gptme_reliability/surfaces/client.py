@@ -19,12 +19,16 @@ from gptme_reliability.adapters.openai_response import (
     sum_usage,
     write_response,
 )
-from gptme_reliability.adapters.server_errors import about_the_conversation, model_fault
+from gptme_reliability.adapters.server_errors import (
+    about_the_conversation,
+    model_fault,
+    refusal,
+)
 from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, WholeAnswer, read_answer, why
 from gptme_reliability.surfaces.asking import Asking, Ending, observe
-from gptme_reliability.surfaces.budgets import Budgets
 from gptme_reliability.surfaces.host import Host
-from gptme_reliability.surfaces.prepare import PendingFeedback, prepare, read_body
+from gptme_reliability.surfaces.memory import Memory
+from gptme_reliability.surfaces.prepare import prepare, read_body
 from gptme_reliability.surfaces.relay import Relay
 from gptme_reliability.surfaces.task import Task, encode, where
 from gptme_reliability.surfaces.watching import observed
@@ -33,6 +37,7 @@ from gptme_reliability.types import ModelRequest, Reject
 _LOG = logging.getLogger(__name__)
 
 _CONTENT_TYPE: Final = "content-type"
+_ATTEMPTS: Final = "x-reliability-attempts"
 # SDKs and hosts try an error of the server again, and this one not.
 _UNPROCESSABLE: Final = 422
 _MENDING_MAY_HURT: Final = frozenset({400, 422, 500})
@@ -53,8 +58,7 @@ def client_class(base: type[Any]) -> type[Any]:
             super().__init__(**kwargs)
             self._reliability_host = host
             self._reliability_provider = provider
-            self._reliability_pending = PendingFeedback()
-            self._reliability_budgets = Budgets()
+            self._reliability_memory = Memory()
 
         def send(self, request: Any, *, stream: bool = False, **kwargs: Any) -> Any:
             def plain(outgoing: Any, streamed: bool = stream) -> Any:
@@ -68,8 +72,7 @@ def client_class(base: type[Any]) -> type[Any]:
                     self._reliability_host,
                     self._reliability_provider,
                     body,
-                    self._reliability_pending,
-                    self._reliability_budgets,
+                    self._reliability_memory,
                 )
             except Exception as error:  # law 11: a request we cannot read is not ours
                 _LOG.warning("reliability: request passed through: %s", where(error))
@@ -77,7 +80,7 @@ def client_class(base: type[Any]) -> type[Any]:
             if task is None:
                 return plain(request)
             wire = _Wire(http, self.build_request, plain, request)
-            response = _Exchange(wire, task, self._reliability_pending).run()
+            response = _Exchange(wire, task).run()
             if not stream:
                 response.read()
             return response
@@ -115,10 +118,10 @@ class _Wire:
             extensions=dict(self.original.extensions),
         )
 
-    def rewritten(self, upstream: Any, content: bytes) -> Any:
-        """A whole response with another body."""
+    def rewritten(self, upstream: Any, content: bytes, attempts: int) -> Any:
+        """A whole response with another body, and with how many answers it took."""
         headers = self._headers(upstream)
-        headers.append((_CONTENT_TYPE, "application/json"))
+        headers += [(_CONTENT_TYPE, "application/json"), (_ATTEMPTS, str(attempts))]
         return self.http.Response(200, headers=headers, content=content, request=self.original)
 
     def final(self, failed: Any) -> Any:
@@ -156,44 +159,66 @@ class _Wire:
 class _Exchange:
     """One task on one wire."""
 
-    def __init__(self, wire: _Wire, task: Task, pending: PendingFeedback) -> None:
+    def __init__(self, wire: _Wire, task: Task) -> None:
         self._wire = wire
         self._task = task
-        self._pending = pending
 
     def run(self) -> Any:
         """The response for the host."""
-        response = self._send_first()
+        task = self._task
         try:
-            if self._task.settings.mode == "observe":
+            asked = None if task.settings.mode == "observe" else self._asked()
+        except Exception as error:  # law 11: the host's own request, and the answer to it
+            task.report(None, error=error)
+            return self._wire.send(self._wire.original, task.streamed)
+        response = self._send_first(asked)
+        try:
+            if asked is None:
                 return self._observe(response)
-            return self._stream(response) if self._task.streamed else self._whole(response)
+            if isinstance(asked, Relay):
+                return self._stream(asked, response)
+            return self._whole(asked, response)
         except self._wire.http.HTTPError:
             raise  # the connection's fault, not ours
         except Exception as error:  # law 11: what the server said, as it said it
-            self._task.report(None, error=error)
+            task.report(None, error=error)
             return response
 
-    def _send_first(self) -> Any:
+    def _asked(self) -> Relay | Asking:
+        if not self._task.streamed:
+            return Asking(self._task)
+        return Relay(
+            self._task,
+            lambda request: self._wire.send(self._wire.build(request), True),
+            self._wire.http.HTTPError,
+            self._remember,
+        )
+
+    def _remember(self, ending: Ending) -> None:
+        pending = self._task.memory.pending
+        pending.remember(self._task.conversation, ending.calls, ending.outcome.pending)
+
+    def _send_first(self, asked: Relay | Asking | None) -> Any:
         """The host's own request, or the one with mended conversation and tools.
 
         A server that refuses the mended one is asked with the original: mending must never
         make anything worse.
         """
         send, streamed = self._wire.send, self._task.streamed
-        mended = self._mended()
-        if mended is None:
+        first = None if asked is None else self._rewritten(asked.request)
+        if first is None:
             return send(self._wire.original, streamed)
-        response = send(mended, streamed)
-        if _refused(response):
+        response = send(first, streamed)
+        if self._task.mended and _refused(response):
             return send(self._wire.original, streamed)
         return response
 
-    def _mended(self) -> Any:
-        if not self._task.mended:
+    def _rewritten(self, request: ModelRequest) -> Any:
+        """The request as it goes out; None where that is the host's own."""
+        if not self._task.mended and request == self._task.request:
             return None
         try:
-            return self._wire.build(self._task.request)
+            return self._wire.build(request)
         except Exception as error:  # law 11: the host's own request instead
             _LOG.warning("reliability: request not mended: %s", where(error))
             return None
@@ -215,15 +240,17 @@ class _Exchange:
             task.report(observe(task.settings, task.request, found.output), faults=faults)
         return response
 
-    def _whole(self, response: Any) -> Any:
+    def _whole(self, asking: Asking, response: Any) -> Any:
         found = read_answer(response)
+        while found is None and (other := asking.refused(response)) is not None:
+            response = self._wire.send(self._wire.build(other), False)
+            found = read_answer(response)
         if found is None:
             if response.status_code < 400:
                 self._task.report(None, error=UNKNOWN_SHAPE)
             elif self._task.repairs:
                 self._task.report(None)
             return response
-        asking = Asking(self._task)
         try:
             return self._answered(asking, response, found)
         except KeyboardInterrupt:
@@ -241,6 +268,10 @@ class _Exchange:
                 answers.append(again)
                 step = asking.answer(again.output, again.usage)
                 continue
+            other = None if isinstance(again, Exception) else asking.refused(again)
+            if other is not None:
+                step = other
+                continue
             ending = asking.give_up(why(again))
             if ending is None:
                 self._task.report(asking.abandoned(why(again)), faults=_faults(answers))
@@ -257,8 +288,8 @@ class _Exchange:
             if not (step.untouched and body is not None and host_readable(body)):
                 usage = sum_usage(answer.usage for answer in answers)
                 written = _write(self._task, body or found.body, step, usage)
-                result = self._wire.rewritten(response, encode(written))
-            self._pending.remember(self._task, step)
+                result = self._wire.rewritten(response, encode(written), len(answers))
+            self._remember(step)
         self._task.report(step.outcome, step.repairs, faults=_faults(answers))
         return result
 
@@ -270,15 +301,9 @@ class _Exchange:
             return error
         return read_answer(response) or response
 
-    def _stream(self, response: Any) -> Any:
+    def _stream(self, relay: Relay, response: Any) -> Any:
         """The exchange runs here until something is to be shown: what fails before that still
         is a response of its own, with its status and headers."""
-        relay = Relay(
-            self._task,
-            lambda request: self._wire.send(self._wire.build(request), True),
-            self._wire.http.HTTPError,
-            lambda ending: self._pending.remember(self._task, ending),
-        )
         pieces = relay.run(response)
         first: list[bytes] = []
         while not relay.showing:
@@ -304,10 +329,16 @@ def _refused(response: Any) -> bool:
     if status not in _MENDING_MAY_HURT:
         return False
     raw = response.read()
-    if model_fault(status, raw) is not None:
+    if model_fault(status, raw) is not None or _takes_no_tools(status, raw):
         return False
     # An overloaded server says 500 too, and asking it once more would help nobody.
     return status != 500 or about_the_conversation(raw)
+
+
+def _takes_no_tools(status: int, raw: bytes) -> bool:
+    """Whether a server refuses tools as such: without mending it would, too."""
+    found = refusal(status, raw)
+    return found is not None and found.tools
 
 
 def _faults(answers: Iterable[WholeAnswer]) -> list[int]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gptme_reliability.adapters.openai_request import write_request
 from gptme_reliability.adapters.openai_response import is_completion, read_response
+from gptme_reliability.adapters.server_errors import refusal
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, WholeAnswer, read_whole
 from gptme_reliability.types import ModelOutput, ModelRequest
@@ -135,13 +136,19 @@ def _read(said: Any) -> WholeAnswer:
 
 
 def _from_error(error: Exception) -> WholeAnswer:
-    """The answer in an HTTP error that is the model's fault; every other error is raised."""
+    """The answer in an HTTP error that is the model's fault; every other error is raised.
+
+    Raises:
+        RequestRefused: asking in another way might do.
+    """
     response = getattr(error, "response", None)
     status, content = getattr(response, "status_code", None), getattr(response, "content", None)
     if isinstance(status, int) and status >= 400 and isinstance(content, bytes):
         found = read_whole(status, content)
         if found is not None:
             return found
+        if refused := refusal(status, content):
+            raise refused from error
     raise error
 
 

@@ -77,6 +77,11 @@ class Relay:
         self.whole = False
 
     @property
+    def request(self) -> ModelRequest:
+        """What is to be sent first."""
+        return self._asking.request
+
+    @property
     def showing(self) -> bool:
         """Whether the host was shown anything that a model said."""
         return self._showing is not None
@@ -111,7 +116,7 @@ class Relay:
 
     def _first(self, body: Iterable[bytes]) -> Bytes:
         self.whole, chunks = peeked(body)
-        answer = self._new_answer()
+        answer = self._new_answer(verbatim=True)
         for chunk in chunks:
             self._unsent += chunk
             if len(self._unsent) > MOST_BYTES:
@@ -143,7 +148,7 @@ class Relay:
             self._reported = True
             yield answer.error
             return None
-        return (yield from self._decide(answer, answer.output()))
+        return (yield from self._decide(self._judge(answer, answer.output())))
 
     def _first_whole(self, answer: StreamedAnswer) -> Bytes:
         try:
@@ -153,11 +158,15 @@ class Relay:
         if found is None:
             return (yield from self._step_aside((), UNKNOWN_SHAPE))
         self._take_whole(answer, found)
-        return (yield from self._decide(answer, found.output))
+        return (yield from self._decide(self._judge(answer, found.output)))
 
     def _first_error(self, response: Any) -> Bytes:
         found = read_answer(response)
         if found is None:
+            other = self._asking.refused(response)
+            if other is not None:
+                self.whole, self._failed = True, response
+                return (yield from self._decide(self._again(other)))
             if self._task.repairs:
                 self._record(None)
             self._reported = True
@@ -165,9 +174,9 @@ class Relay:
         self.whole = True
         self._failed = response
         self._unsent += error_event(response.content)
-        answer = self._new_answer()
+        answer = self._new_answer(verbatim=True)
         self._take_whole(answer, found)
-        return (yield from self._decide(answer, found.output))
+        return (yield from self._decide(self._judge(answer, found.output)))
 
     def _sent(self, free: bytes) -> bytes:
         """Account for bytes of the first answer, which go on exactly as they came."""
@@ -178,11 +187,11 @@ class Relay:
 
     # --- everything behind it ---------------------------------------------------------
 
-    def _decide(self, first: StreamedAnswer, output: ModelOutput) -> Bytes:
+    def _decide(self, first: _Step) -> Bytes:
         """Everything behind the first answer, until the host has all of it."""
         said, rest = b"", b""
         try:
-            step: ModelRequest | Ending | Instead | None = yield from self._judge(first, output)
+            step = yield from first
             while isinstance(step, ModelRequest):
                 step = yield from self._again(step)
             if isinstance(step, Ending):
@@ -212,12 +221,14 @@ class Relay:
         try:
             response = self._response = self._ask(request)
             if response.status_code >= 400:
-                return (yield from self._again_whole(response, read_answer(response)))
+                found = read_answer(response)
+                other = self._asking.refused(response) if found is None else None
+                return other or (yield from self._again_whole(response, found))
             whole, chunks = peeked(response.iter_bytes())
             if whole:
                 raw = b"".join(chunks)
                 return (yield from self._again_whole(response, read_whole(200, raw)))
-            answer = self._new_answer()
+            answer = self._new_answer(verbatim=False)
             yield from self._follow(answer, chunks)
         except self._broken as error:
             ending = self._asking.give_up(why(error))
@@ -234,7 +245,7 @@ class Relay:
             failed = response.status_code >= 400
             raw = error_event(response.content) if failed else bytes(self._unsent)
             return (yield from self._no_answer(response if failed else None, raw))
-        answer = self._new_answer()
+        answer = self._new_answer(verbatim=False)
         self._take_whole(answer, found)
         return (yield from self._judge(answer, found.output))
 
@@ -286,10 +297,9 @@ class Relay:
             self._showing = answer
             yield separator + self._texts(answer, pieces)
 
-    def _new_answer(self) -> StreamedAnswer:
+    def _new_answer(self, *, verbatim: bool) -> StreamedAnswer:
         task = self._task
-        first = not self._answers
-        answer = StreamedAnswer(task.request.tools, task.host.runnable_tag, verbatim=first)
+        answer = StreamedAnswer(task.tools, task.host.runnable_tag, verbatim=verbatim)
         self._answers.append(answer)
         return answer
 
@@ -337,7 +347,7 @@ class Relay:
     def _final(self, ending: Ending) -> tuple[bytes, bytes]:
         """What the host still gets: the text, and all the rest."""
         answer = self._answers[ending.attempt]
-        if ending.untouched and answer.host_readable:
+        if ending.untouched and answer.verbatim and answer.host_readable:
             return b"", bytes(self._unsent)
         pieces: list[Piece] = [
             ("reasoning", remainder(answer.shown("reasoning"), ending.reasoning or "")),

@@ -14,8 +14,9 @@ from gptme_reliability.adapters.openai_response import (
     total_tokens,
     write_call,
 )
-from gptme_reliability.budget import Budget
+from gptme_reliability.budget import Budget, estimated_tokens
 from gptme_reliability.exchange import Attempt, Exchange, Outcome, exchange
+from gptme_reliability.ladder import Learned
 from gptme_reliability.refusals import final_text, refusal_lines
 from gptme_reliability.surfaces.answers import WholeAnswer
 from gptme_reliability.surfaces.python_tools import PythonTool
@@ -118,6 +119,8 @@ class Run:
         self._messages: list[Mapping[str, Any]] = list(request.messages)
         self._attempts: list[list[Attempt]] = []  # of each turn
         self._budget = Budget(policy)  # of the turn at hand
+        self._learned = Learned()
+        self._asked = request
         self._usages: list[Mapping[str, Any] | None] = []
         self._repairs: list[Repair] = []
         self._calls: list[CallResult] = []
@@ -135,10 +138,11 @@ class Run:
         self._attempts.append(attempts)
         self._budget = Budget(self._policy)
         request = replace(self._request, messages=tuple(self._messages))
-        return exchange(request, self._policy, self._facts, attempts, self._budget)
+        return exchange(request, self._policy, self._facts, attempts, self._budget, self._learned)
 
-    def asking(self) -> None:
+    def asking(self, request: ModelRequest) -> None:
         """A request is about to be sent."""
+        self._asked = request
         attempts = self._attempts[-1]
         verdict = attempts[-1].verdict if attempts else None
         self._tell("asked", verdict.feedback if isinstance(verdict, Retry) else "")
@@ -146,7 +150,8 @@ class Run:
     def heard(self, answer: WholeAnswer, seconds: float) -> ModelOutput:
         """An answer came, after so many seconds."""
         self._usages.append(answer.usage)
-        self._budget.charge(total_tokens(answer.usage), seconds)
+        tokens = total_tokens(answer.usage) or estimated_tokens(self._asked, answer.output)
+        self._budget.charge(tokens, seconds)
         return answer.output
 
     def take(self, outcome: Outcome) -> list[Job]:

@@ -54,6 +54,8 @@ def run_tools(
     the caller's own thread, where Ctrl-C reaches the function itself.
 
     Ctrl-C ends the run with ``stopped="interrupted"`` and the conversation so far.
+    What the client raises is raised; the conversation so far goes to ``on_event`` before, as
+    the ``result`` of a ``stopped`` event.
     ``on_event`` is called in the caller's thread; what it raises ends the run, at ``called``
     before the function runs.
 
@@ -69,7 +71,7 @@ def run_tools(
     run = Run(request, python_tools(tools), policy, facts, limits, on_event)
 
     def send(request: ModelRequest) -> ModelOutput:
-        run.asking()
+        run.asking(request)
         since = time.monotonic()
         return run.heard(ask(request), time.monotonic() - since)
 
@@ -81,6 +83,9 @@ def run_tools(
         return run.finish()
     except KeyboardInterrupt:
         return run.interrupt()
+    except Exception:
+        run.interrupt()
+        raise
 
 
 async def run_tools_async(
@@ -115,7 +120,7 @@ async def run_tools_async(
     run = Run(request, python_tools(tools), policy, facts, limits, on_event)
 
     async def send(request: ModelRequest) -> ModelOutput:
-        run.asking()
+        run.asking(request)
         since = time.monotonic()
         return run.heard(await ask(request), time.monotonic() - since)
 
@@ -125,7 +130,7 @@ async def run_tools_async(
             await run_jobs_async(run.take(outcome), max_parallel, run)
             run.close_turn()
         return run.finish()
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except (KeyboardInterrupt, asyncio.CancelledError, Exception):
         run.interrupt()
         raise
 

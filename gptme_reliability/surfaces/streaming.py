@@ -52,7 +52,7 @@ class _Waiting:
 class StreamedAnswer:
     """Reads one answer as it arrives.
 
-    ``verbatim`` answers let their events go as they came.
+    Of a ``verbatim`` answer the events go on as they came.
     ``ended`` is set by the event that ends the stream, ``error`` holds the bytes of an error
     that is no answer of a model, and ``foreign`` is set by an event of an unknown shape.
     """
@@ -64,7 +64,7 @@ class StreamedAnswer:
         *,
         verbatim: bool = True,
     ) -> None:
-        self._verbatim = verbatim
+        self.verbatim = verbatim
         self._events = EventReader()
         self._new_gate = partial(Gate, callable_names(tools), runnable_tag)
         self._gate = self._new_gate()
@@ -202,7 +202,7 @@ class StreamedAnswer:
         self._safe = self._gate.feed(lead + text)
 
     def _hold(self, raw: bytes, until: int | None, pieces: int = 0) -> None:
-        if self._verbatim:
+        if self.verbatim:
             self._held.append(_Held(raw, until, pieces))
 
     def _release(self) -> bytes:

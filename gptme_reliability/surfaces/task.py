@@ -11,9 +11,10 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from gptme_reliability.exchange import Outcome
-from gptme_reliability.surfaces.budgets import Budgets
+from gptme_reliability.respond import voice
 from gptme_reliability.surfaces.host import Host, Report, Settings
-from gptme_reliability.types import ModelRequest, Repair
+from gptme_reliability.surfaces.memory import Memory
+from gptme_reliability.types import ModelRequest, Repair, ToolDefinition
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Task:
 
     ``conversation`` is a digest of the conversation as the host sent it.  ``mended`` says that
     the request is not the host's own any more.  ``question`` is what a request that asks the
-    same again has in common with this one: the key to ``budgets``.
+    same again has in common with this one: the key to the budgets in ``memory``.
     """
 
     host: Host
@@ -38,7 +39,13 @@ class Task:
     conversation: str = ""
     mended: bool = False
     question: str = ""
-    budgets: Budgets = field(default_factory=Budgets)
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def tools(self) -> tuple[ToolDefinition, ...]:
+        """All tools that an answer may call, the one for talking among them."""
+        tools = self.request.tools
+        return (*tools, voice(tools, self.settings.policy))
 
     def report(
         self,

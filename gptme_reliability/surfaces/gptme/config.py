@@ -27,7 +27,7 @@ from gptme_reliability.surfaces.gptme.schema import (
     checked,
     shown,
 )
-from gptme_reliability.types import ModelFacts, Policy, RepairKind
+from gptme_reliability.types import RUNGS, ModelFacts, Policy, RepairKind
 
 if TYPE_CHECKING:
     from gptme.config import Config
@@ -111,6 +111,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "policy.failed": Key("keep", _always),
     "policy.feedback_chars": Key(2_000, _lower),
     "policy.language": Key("en", _always),
+    "policy.rungs": Key(RUNGS, _fewer),
     # Off lets calls run that a page or a file put into the model's mouth.
     "echo_guard": Key(True, _turn_on),
     # The trace is the user's evidence; more of it puts contents on the disk.
@@ -120,8 +121,9 @@ KEYS: Final[Mapping[str, Key]] = {
     "lessons": Key(False, _never),
     "contracts": Key(None, _never, built=False),
     "unknown": Key(None, _never, built=False),
-    "respond": Key(None, _never, built=False),
-    "force": Key(None, _never, built=False),
+    # Without these a model gets what it gets without the plugin.
+    "respond": Key(None, _turn_off),
+    "force": Key(None, _turn_off),
 }
 
 # Environment variables, and how their text becomes a value that the schema then checks.
@@ -168,6 +170,7 @@ _ENV_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "policy.failed": str.strip,
     "policy.feedback_chars": _number,
     "policy.language": str.strip,
+    "policy.rungs": _names,
     "trace": str.strip,
     "notice": _flag,
     "lessons": _flag,
@@ -219,6 +222,9 @@ class ModelConfig:
             failed=self.values["policy.failed"],
             feedback_chars=self.values["policy.feedback_chars"],
             language=self.values["policy.language"],
+            rungs=self.values["policy.rungs"],
+            respond=self.values["respond"],
+            force=self.values["force"],
         )
         return Settings(model=self.model, mode=self.values["mode"], policy=policy, facts=self.facts)
 

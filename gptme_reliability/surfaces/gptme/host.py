@@ -38,8 +38,13 @@ class GptmeHost:
         for complaint in loaded.complaints:
             notices.say_once(complaint)
         settings = loaded.settings()
-        return settings and replace(
-            settings, read_only=read_only_tools(), conversation=conversation()
+        if settings is None:
+            return None
+        policy = settings.policy
+        if policy.respond is None and not _is_self_hosted(provider):
+            policy = replace(policy, respond=False)
+        return replace(
+            settings, policy=policy, read_only=read_only_tools(), conversation=conversation()
         )
 
     def defuse(
@@ -101,6 +106,13 @@ class GptmeHost:
 
 
 host: Final = GptmeHost()
+
+
+def _is_self_hosted(provider: str) -> bool:
+    """Whether the user runs the server, or at least said where it is."""
+    from gptme.llm.models import is_custom_provider
+
+    return provider == "local" or is_custom_provider(provider)
 
 
 def _account(report: Report) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.text import Text
 
-from gptme_reliability.types import Accept, Reject, Repair, Retry
+from gptme_reliability.respond import SPOKEN
+from gptme_reliability.types import Accept, Reject, Repair, Retry, Rung
 
 if TYPE_CHECKING:
     from gptme_reliability.surfaces.host import Report
@@ -24,6 +25,12 @@ logger = logging.getLogger(__name__)
 
 _LONGEST: Final = 300
 _TIMES: Final = {1: "once", 2: "twice"}
+_WAYS: Final[Mapping[Rung | None, str]] = {
+    "resample": "with other sampling",
+    "force": "made to call",
+    "structure": "held to a schema",
+    "prompt": "with the tools in the prompt",
+}
 # Save the cursor and stop wrapping; wrap again; restore the cursor and erase what follows.
 # Without wrapping the screen cannot scroll, so that the saved place stays the right one.
 _BEGIN: Final = "\x1b7\x1b[?7l"
@@ -120,9 +127,15 @@ def _parts(report: Report) -> Iterator[str]:
     if report.outcome is not None:
         verdict = report.outcome.verdict
         yield from _repaired(verdict)
-        asked = len(report.outcome.attempts) - 1
+        attempts = report.outcome.attempts
+        asked = len(attempts) - 1
+        ways = [_WAYS[a.rung] for a in attempts if a.rung in _WAYS]
         if asked > 0:
-            yield f"asked again {_TIMES.get(asked, f'{asked} times')}"
+            yield f"asked again {_TIMES.get(asked, f'{asked} times')}" + "".join(
+                f", {way}" for way in dict.fromkeys(ways)
+            )
+        elif ways:
+            yield ways[0]
         for refused in verdict.refused[:3]:
             yield f"refused {refused.name or 'a call'}: {refused.reason}"
         if len(verdict.refused) > 3:
@@ -144,7 +157,8 @@ def _parts(report: Report) -> Iterator[str]:
 def _repaired(verdict: Accept | Reject) -> Iterator[str]:
     groups: dict[str, list[Repair]] = {}
     for repair in verdict.repairs:
-        groups.setdefault(_name(verdict, repair), []).append(repair)
+        if repair.rule != SPOKEN:  # the tool for talking is out of sight
+            groups.setdefault(_name(verdict, repair), []).append(repair)
     for name, repairs in groups.items():
         rules = list(dict.fromkeys(repair.rule for repair in repairs))
         listed = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")

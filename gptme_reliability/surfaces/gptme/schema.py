@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gptme_reliability.errors import ConfigError
+from gptme_reliability.types import RUNGS, Rung, Structured
 
 SECTION: Final = "plugin.reliability"
 
@@ -33,6 +34,7 @@ class PolicySection(Strict):
     failed: Literal["keep", "rewind"] | None = None
     feedback_chars: int | None = Field(default=None, ge=200, le=100_000)
     language: Literal["en", "zh"] | None = None
+    rungs: list[Rung] | None = None
 
 
 class CommonSection(Strict):
@@ -46,8 +48,8 @@ class CommonSection(Strict):
     notice: bool | None = None
     contracts: bool | str | None = None
     unknown: str | None = None
-    respond: bool | str | None = None
-    force: bool | str | None = None
+    respond: bool | None = None
+    force: bool | None = None
     echo_guard: bool | None = None
 
 
@@ -60,6 +62,7 @@ class ModelSection(CommonSection):
     native_tools: bool | None = None
     tool_choice: bool | None = None
     response_format: bool | None = None
+    structured: Structured | None = None
 
 
 class Section(CommonSection):
@@ -68,6 +71,12 @@ class Section(CommonSection):
     lessons: bool | None = None
     models: dict[str, ModelSection] = Field(default_factory=dict)
 
+
+_POLICY_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "allow": ("lossless", "inferred", "lossy"),
+    "partial": ("stand", "hold"),
+    "rungs": RUNGS,
+}
 
 FACT_KEYS: Final = frozenset(ModelSection.model_fields) - frozenset(CommonSection.model_fields)
 """Keys of a model's section that describe the model instead of setting something."""
@@ -123,9 +132,7 @@ def _known_keys(inner: list[str], *, in_model: bool) -> list[str]:
 def _literals(key: str) -> tuple[str, ...]:
     name = key.split(".")
     if name[0] == "policy":
-        return {"allow": ("lossless", "inferred", "lossy"), "partial": ("stand", "hold")}.get(
-            name[1] if len(name) > 1 else "", ()
-        )
+        return _POLICY_WORDS.get(name[1] if len(name) > 1 else "", ())
     return {"mode": ("on", "observe"), "trace": ("off", "on", "full")}.get(name[0], ())
 
 

@@ -149,6 +149,7 @@ class _Level:
         output, violations = attempt.output, getattr(attempt.verdict, "violations", ())
         told: dict[str, Any] = {
             "verdict": type(attempt.verdict).__name__.lower(),
+            "rung": attempt.rung,
             "finish_reason": _cut(output.finish_reason),
             "violations": [self.violation(violation) for violation in violations],
         }

@@ -1,0 +1,89 @@
+"""What one client remembers from request to request; in memory only."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from gptme_reliability.adapters.openai_pending import Place, place
+from gptme_reliability.ladder import Learned
+from gptme_reliability.surfaces.budgets import Budgets
+from gptme_reliability.types import Call, Repair
+
+_MOST: Final = 256
+
+
+class PendingFeedback:
+    """Feedback on refused calls, with the places of the calls that stood beside them.
+
+    And the mended tools that were reported.
+
+    The oldest is forgotten first.  Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[Place, str] = OrderedDict()
+        self._told: OrderedDict[int, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def remember(self, conversation: str, calls: Iterable[Call], text: str | None) -> None:
+        """Keep what is to be said together with the results of these calls, if anything."""
+        if text is None:
+            return
+        with self._lock:
+            for call in calls:
+                found = place(conversation, call)
+                self._texts[found] = text
+                self._texts.move_to_end(found)
+            while len(self._texts) > _MOST:
+                self._texts.popitem(last=False)
+
+    def texts(self) -> dict[Place, str]:
+        """All of it."""
+        with self._lock:
+            return dict(self._texts)
+
+    def untold(self, mended: Iterable[Repair]) -> tuple[Repair, ...]:
+        """Those of the mended tools that were not reported yet: a host sends them every time."""
+        fresh = []
+        with self._lock:
+            for repair in mended:
+                key = hash(repr(repair.before))
+                if key not in self._told:
+                    fresh.append(repair)
+                self._told[key] = None
+            while len(self._told) > _MOST:
+                self._told.popitem(last=False)
+        return tuple(fresh)
+
+
+class Servers:
+    """What the server has shown of itself, by model.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._learned: OrderedDict[str, Learned] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, model: str) -> Learned:
+        """What is known for a model; what is added to it stays."""
+        with self._lock:
+            learned = self._learned.setdefault(model, Learned())
+            self._learned.move_to_end(model)
+            while len(self._learned) > _MOST:
+                self._learned.popitem(last=False)
+        return learned
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All of it."""
+
+    pending: PendingFeedback = field(default_factory=PendingFeedback)
+    budgets: Budgets = field(default_factory=Budgets)
+    servers: Servers = field(default_factory=Servers)
