@@ -7,15 +7,17 @@ likes.  It ends with the verdict for the host and the log of all attempts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from gptme_reliability import replay
-from gptme_reliability.budget import About, Budget
+from gptme_reliability.adapters.server_errors import UNREADABLE
+from gptme_reliability.budget import About, Budget, Question
+from gptme_reliability.enforce import was_cut
 from gptme_reliability.errors import RequestRefused
-from gptme_reliability.feedback import doubts_only
-from gptme_reliability.ladder import Ladder, Learned
+from gptme_reliability.feedback import DOUBTS, render
+from gptme_reliability.ladder import CONSTRAINED, Asked, Ladder, Learned
 from gptme_reliability.pipeline import check
 from gptme_reliability.respond import spoken
 from gptme_reliability.types import (
@@ -28,6 +30,7 @@ from gptme_reliability.types import (
     Retry,
     Rung,
     Verdict,
+    Violation,
 )
 
 _REFUSED: Final = "the server refused to be asked again"
@@ -101,26 +104,18 @@ def exchange(
                 return Outcome(last, tuple(attempts))
             asked = other
         else:
-            verdict = check(output, asked.tools, policy, messages=request.messages, facts=facts)
-            ladder.heard(asked, called=bool(verdict.calls or verdict.refused))
-            if asked.voice:
-                verdict = spoken(verdict, output, asked.voice)
+            verdict = _heard(ladder, asked, output, request, policy, facts)
             attempts.append(Attempt(output, verdict, asked.rung))
             if not isinstance(verdict, Retry):
                 return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
             if verdict.calls and policy.partial == "stand":
                 accepted = Accept(verdict.calls, verdict.text, verdict.repairs, verdict.refused)
                 return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
-            about, failure = _about(verdict), _failure(output, verdict)
-            same = budget.failed_before(failure)
-            attempted = about == "format" and bool(verdict.refused or output.tool_calls)
-            rung = ladder.next_rung(attempted=attempted, same=same)
-            question = budget.ask(about, failure, fresh=rung != "re_ask")
-            if isinstance(question, str):
-                return Outcome(give_up(verdict, len(attempts), question), tuple(attempts))
-            asked = ladder.again(rung, output, verdict, same=same)
-            if _sent(asked.request) in sent:
-                return Outcome(give_up(verdict, len(attempts), _SAME), tuple(attempts))
+            again = _again(ladder, budget, attempts, output, verdict)
+            if isinstance(again, str) or _sent(again[0].request) in sent:
+                why = again if isinstance(again, str) else _SAME
+                return Outcome(give_up(verdict, len(attempts), why), tuple(attempts))
+            asked, question = again
         sent.append(_sent(asked.request))
         wait_s = question.wait_s
 
@@ -130,10 +125,65 @@ def _sent(request: ModelRequest) -> tuple[Any, ...]:
     return (request.messages, [tool.name for tool in request.tools], request.params)
 
 
-def _about(verdict: Retry) -> About:
-    if {violation.rule for violation in verdict.violations} - {"held"} == {"loop"}:
-        return "loop"
-    return "doubt" if doubts_only(verdict.violations) else "format"
+def _heard(
+    ladder: Ladder,
+    asked: Asked,
+    output: ModelOutput,
+    request: ModelRequest,
+    policy: Policy,
+    facts: ModelFacts | None,
+) -> Verdict:
+    """The verdict on an answer, with what was said through the tool for talking as its text."""
+    verdict = check(output, asked.tools, policy, messages=request.messages, facts=facts)
+    called = bool(verdict.calls or verdict.refused)
+    ladder.heard(asked, called=called)
+    if asked.held and not called and was_cut(output.finish_reason):
+        # Made to call, it talked to the end: that is no answer to anything.
+        cut = (Violation("cut_off", "$", "the output was cut off before any call"),)
+        return Retry(render(cut, asked.tools, policy), cut, text=verdict.text)
+    return spoken(verdict, output, asked.voice) if asked.voice else verdict
+
+
+def _again(
+    ladder: Ladder,
+    budget: Budget,
+    attempts: Sequence[Attempt],
+    output: ModelOutput,
+    verdict: Retry,
+) -> tuple[Asked, Question] | str:
+    """How the last answer is asked for again; a text says why it is not."""
+    failure = _failure(output, verdict)
+    about, tried = _about(attempts)
+    same = budget.failed_before(failure)
+    rung = ladder.next_rung(attempted=tried, same=same or (tried and about == "doubt"))
+    if rung in CONSTRAINED:
+        about = "format"  # a doubt about a call is asked about once; making it is another matter
+    question = budget.ask(about, failure, fresh=rung != "re_ask")
+    if isinstance(question, str):
+        return question
+    return ladder.again(rung, output, verdict, same=same), question
+
+
+def _about(attempts: Sequence[Attempt]) -> tuple[About, bool]:
+    """What the last answer is to be asked about, and whether the model tried to call.
+
+    A model that was told that it announced a call and made none, and does so again, has tried.
+    """
+    last = attempts[-1]
+    rules = _rules(last)
+    if rules - {"held"} == {"loop"}:
+        return "loop", False
+    if rules == {"intent"}:
+        return "doubt", sum(_rules(attempt) == {"intent"} for attempt in attempts) == 2
+    if rules - {"held"} <= DOUBTS:
+        return "doubt", False
+    tried = bool(last.verdict.refused or last.output.tool_calls)
+    return "format", tried or last.output.finish_reason == UNREADABLE or "cut_off" in rules
+
+
+def _rules(attempt: Attempt) -> set[str]:
+    violations = getattr(attempt.verdict, "violations", ())
+    return {violation.rule for violation in violations}
 
 
 def _failure(output: ModelOutput, verdict: Retry) -> str:

@@ -90,13 +90,16 @@ class Ladder:
         return self._shaped(None, self._request)
 
     def next_rung(self, *, attempted: bool, same: bool) -> Rung:
-        """The rung to ask on; ``re_ask`` where no other is left.
+        """The rung to ask on, the next above the last; ``re_ask`` where no other is left.
 
         ``attempted`` says that the model tried to call something: only then is it held to
         calling.  ``same`` says that it failed as it did before, so that telling it again is no
         use, and drawing again hardly any.
         """
-        left = [rung for rung in self._policy.rungs if rung not in self._used and self._has(rung)]
+        rungs = self._policy.rungs
+        reached = max((rungs.index(rung) for rung in self._used if rung in rungs), default=0)
+        above_first = (*rungs[reached:], *rungs[:reached])
+        left = [rung for rung in above_first if rung not in self._used and self._has(rung)]
         if not attempted:
             left = [rung for rung in left if rung in _TOLD]
         if same:

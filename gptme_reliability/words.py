@@ -150,6 +150,7 @@ FAULTS: Final[tuple[Words, ...]] = (
     Words("the call's tag is not closed", "调用的标签没有闭合"),
     Words("there is no such tool", "没有这个工具"),
     # The answer and its calls.
+    Words("the output was cut off before any call", "输出在任何调用之前就被截断"),
     Words("the output was cut off at this call", "输出在这个调用处被截断"),
     Words(
         "the answer held {kind}: no text and no tool call", "回答中{kind}：没有文字也没有工具调用"

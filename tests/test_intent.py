@@ -56,7 +56,7 @@ def test_it_is_asked_once() -> None:
         asked.append(request)
         return WORDS
 
-    outcome = drive(exchange(REQUEST, Policy(retries=5)), send)
+    outcome = drive(exchange(REQUEST, Policy(retries=5, force=False)), send)
     assert len(asked) == 2
     assert isinstance(outcome.verdict, Reject)
     assert outcome.verdict.text == WORDS.text

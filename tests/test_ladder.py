@@ -156,15 +156,44 @@ def test_the_hosts_own_format_stands() -> None:
     [
         ModelOutput(""),
         ModelOutput(None, reasoning="Let me see."),
-        ModelOutput("I will use the shell tool to list the files."),
     ],
-    ids=["nothing", "reasoning", "announced"],
+    ids=["nothing", "reasoning"],
 )
 def test_who_did_not_try_to_call_is_not_made_to(output: ModelOutput) -> None:
     """It may have nothing to call for."""
     model = Model(output)
     run(model)
     assert set(model.rungs) <= {"re_ask", "resample"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "rungs"),
+    [
+        (PATIENT, ["re_ask", "re_ask", "force"]),
+        (replace(PATIENT, force=False), ["re_ask", "re_ask"]),
+        (replace(PATIENT, rungs=("re_ask", "structure")), ["re_ask", "re_ask", "structure"]),
+        (replace(PATIENT, rungs=("re_ask", "resample", "prompt")), ["re_ask", "re_ask"]),
+    ],
+)
+def test_who_only_announces_is_told_once_and_made_to_once(
+    policy: Policy, rungs: list[Rung]
+) -> None:
+    """Nobody is asked a second time to do what it says it will."""
+    model = Model(ModelOutput("I will use the shell tool to list the files."))
+    outcome = run(model, policy)
+    assert model.rungs == rungs
+    assert outcome.verdict.text == "I will use the shell tool to list the files."
+    model = Model(model.outputs[0], model.outputs[0], CALL)
+    assert bool(run(model, policy).verdict.calls) is (len(rungs) == 3)
+
+
+def test_talking_to_the_end_under_force_is_no_answer() -> None:
+    """The server forces nothing and the model did not stop: it is held otherwise."""
+    endless = ModelOutput("The files, the files, the files,", finish_reason="length")
+    model = Model(bad(1), bad(1), endless, CALL)
+    outcome = run(model)
+    assert model.rungs == ["re_ask", "re_ask", "force", "structure"]
+    assert [call.name for call in outcome.verdict.calls] == ["shell"]
 
 
 def test_words_under_force_are_an_answer() -> None:

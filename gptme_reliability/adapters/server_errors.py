@@ -16,6 +16,9 @@ from typing import Any, Final
 from gptme_reliability.errors import RequestRefused
 from gptme_reliability.types import ModelOutput
 
+UNREADABLE: Final = "unreadable"
+"""The finish reason of a call that the server could not read and did not quote."""
+
 _NEVER_THE_MODEL: Final = frozenset({401, 402, 403, 404, 408, 429, 502, 503, 504})
 _LONGEST: Final = 64 * 1024 * 1024
 _HEAD: Final = 4096
@@ -160,7 +163,7 @@ def _recovered(match: re.Match[str]) -> ModelOutput:
     text = groups.get("text")
     if text and int(groups["from"] or 0) > 0 and not _CALL_MARKER.match(text):
         text = None
-    return ModelOutput(text=text or None)
+    return ModelOutput(text=text, finish_reason=None if text else UNREADABLE)
 
 
 def _from_arguments(raw: str) -> ModelOutput:
