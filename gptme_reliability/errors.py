@@ -7,7 +7,8 @@
     ├── RequestRefused         a server does not take a request
     └── InputError             a file or row given by the user cannot be used
         ├── ToolDefinitionError    a tool definition is no tool definition
-        └── EncodingError          a call cannot be written in a dialect
+        ├── EncodingError          a call cannot be written in a dialect
+        └── CardError              a file of sampling cards is none
 
 Each carries one line that says what is wrong, where, and what to do.
 Nothing a *model* writes raises: that is what verdicts are for.
@@ -46,6 +47,10 @@ class ToolDefinitionError(InputError):
 
 class EncodingError(InputError):
     """A call cannot be written in a dialect so that it reads back the same."""
+
+
+class CardError(InputError):
+    """A file of sampling cards is none, or says what no card may say."""
 
 
 class NothingFound(Exception):

@@ -1,6 +1,7 @@
 """Answers that announce a call in words and make none.
 
-"I will use the shell tool to run ls." ends a turn with nothing done.  Such words never run;
+"I will use the shell tool to run ls." ends a turn with nothing done, and so does "Let me check
+the directory first.", which names no tool (``steps.py``).  Such words never run;
 the model is asked once to make the call.  A question too many costs a request on an answer
 that was right, so that everything here errs on the side of taking words for an answer.
 """
@@ -9,9 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from gptme_reliability import steps
 from gptme_reliability.dialects import cues
 from gptme_reliability.dialects.table import REASONING_ENDS
 from gptme_reliability.types import ToolDefinition, Violation
@@ -101,10 +104,17 @@ _ASKS_FOR_WORDS: Final = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What an answer announces: a call of ``tool``, or a step for which it names no tool (None)."""
+
+    tool: str | None = None
+
+
 def announced(
     text: str, tools: Sequence[ToolDefinition], messages: Sequence[Mapping[str, Any]] = ()
-) -> str | None:
-    """The tool whose call ``text`` announces and does not make; None where it is an answer."""
+) -> Announced | None:
+    """The call or step that ``text`` announces and does not make; None where it is an answer."""
     body = text
     for closing in REASONING_ENDS:
         body = body.rpartition(closing)[2]
@@ -113,6 +123,14 @@ def announced(
     sentences = [s.strip() for s in _SENTENCES.split(tail) if s.strip()]
     if not sentences or _asked_for_words(messages):
         return None
+    name = _named(body, sentences, tools)
+    if name is not None:
+        return Announced(name)
+    return Announced() if steps.announces(body, messages) else None
+
+
+def _named(body: str, sentences: Sequence[str], tools: Sequence[ToolDefinition]) -> str | None:
+    """The offered tool that the last sentences say is to be called."""
     uses = _uses(tuple(tool.name for tool in tools[:_MOST_NAMES]))
     for position in range(len(sentences) - 1, -1, -1):
         sentence = sentences[position]
@@ -127,9 +145,13 @@ def announced(
     return None
 
 
-def violation(name: str) -> Violation:
-    """The violation of an answer that announces a call of this tool."""
-    message = f"the answer says that {name} is to be called and makes no call; nothing was run"
+def violation(found: Announced) -> Violation:
+    """The violation of an answer that announces this and makes no call."""
+    name = found.tool
+    if name is None:
+        message = "the answer announces a step and makes no call; nothing was run"
+    else:
+        message = f"the answer says that {name} is to be called and makes no call; nothing was run"
     return Violation("intent", "$", message, tool=name)
 
 

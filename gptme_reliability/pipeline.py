@@ -84,8 +84,8 @@ def check(
     found = _calls_in_text(text, tools, policy, cut, messages)
     if not found.judged and not found.late:
         extra = _whole_answer(output, text, tools)
-        if not extra and not cut and (name := intent.announced(text, tools, messages)):
-            extra = (intent.violation(name),)
+        if not extra and not cut and (step := intent.announced(text, tools, messages)):
+            extra = (intent.violation(step),)
         return enforce.decide((), text, tools, policy, extra=extra)
     judged = loops.stop(found.judged, messages, tools, policy)
     return enforce.decide(judged, found.text, tools, policy, late=found.late)

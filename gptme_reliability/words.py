@@ -174,6 +174,10 @@ FAULTS: Final[tuple[Words, ...]] = (
     Words("the call stands in reasoning that was never closed", "这个调用写在没有结束的思考内容里"),
     Words("{value} stands where a value should be", "应写实际值的地方写了占位内容 {value}"),
     Words(
+        "the answer announces a step and makes no call; nothing was run",
+        "回答中说要进行某一步操作，但没有发出调用；没有运行任何内容",
+    ),
+    Words(
         "the answer says that {name} is to be called and makes no call; nothing was run",
         "回答说要调用 {name}，却没有发出调用；什么都没有运行",
     ),

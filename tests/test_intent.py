@@ -18,6 +18,9 @@ from gptme_reliability.types import ModelRequest
 ROWS = [
     json.loads(line) for line in (CASES / "intents.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+ENDINGS = [
+    json.loads(line) for line in (CASES / "endings.jsonl").read_text(encoding="utf-8").splitlines()
+]
 WORDS = ModelOutput("I will use the shell tool to list the files.", finish_reason="stop")
 CALL = ModelOutput(tool_calls=[native("shell", {"command": "ls"})])
 REQUEST = ModelRequest(({"role": "user", "content": "List the files."},), tuple(GPTME_TOOLS))
@@ -76,7 +79,18 @@ def test_a_call_that_was_made_needs_no_announcement() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["I will ", "please call ", "use `", "我将", "a: b\n", "tool tool "]
+    "unit",
+    [
+        "I will ",
+        "please call ",
+        "use `",
+        "我将",
+        "a: b\n",
+        "tool tool ",
+        "ok so ",
+        "我将用",
+        "the so ",
+    ],
 )
 def test_long_answers_cost_little(unit: str) -> None:
     """Only the end of an answer is looked at."""
@@ -84,3 +98,49 @@ def test_long_answers_cost_little(unit: str) -> None:
     started = time.process_time()
     check(ModelOutput(text), GPTME_TOOLS)
     assert time.process_time() - started < 2
+
+
+def measured_endings(split: str) -> dict[bool, tuple[int, int]]:
+    """How many endings of a split are asked about, of how many: by whether they intend a step."""
+    asked = {True: 0, False: 0}
+    for row in (rows := [row for row in ENDINGS if row["split"] == split]):
+        output = ModelOutput(row["raw"], finish_reason="stop")
+        verdict = check(output, GPTME_TOOLS, messages=row.get("messages", ()))
+        assert verdict.calls == () and verdict.text == row["raw"], row["id"]
+        asked[row["intends"]] += isinstance(verdict, Retry)
+    return {kind: (asked[kind], sum(row["intends"] is kind for row in rows)) for kind in asked}
+
+
+@pytest.mark.parametrize(("split", "recall"), [("dev", 0.96), ("held", 0.88)])
+def test_endings(split: str, recall: float) -> None:
+    """Of finished answers at most one in a hundred is asked about, however it sounds.
+
+    The rows of ``held`` were written before anything was measured on them; what they showed was
+    mended by kind, never by row.
+    """
+    found = measured_endings(split)
+    (wrong, finished), (right, intentions) = found[False], found[True]
+    figures = (
+        f"{split}: {wrong} of {finished} finished answers asked about, "
+        f"{right} of {intentions} intentions found"
+    )
+    assert wrong <= finished / 100, figures
+    assert right >= recall * intentions, figures
+
+
+def test_endings_are_many_and_in_two_languages() -> None:
+    """The figures mean something."""
+    assert len(ENDINGS) == len({row["id"] for row in ENDINGS}) > 480
+    assert sum(row["language"] == "zh" for row in ENDINGS) > len(ENDINGS) / 3
+    assert all(sum(row["split"] == split for row in ENDINGS) >= 240 for split in ("dev", "held"))
+
+
+def test_a_step_without_a_tool_is_named_as_such() -> None:
+    """The model is told that nothing ran, in its language, and no tool is put into its mouth."""
+    text = "Let me check the directory first."
+    verdict = check(ModelOutput(text, finish_reason="stop"), GPTME_TOOLS)
+    assert isinstance(verdict, Retry)
+    (violation,) = verdict.violations
+    assert (violation.rule, violation.tool) == ("intent", None)
+    assert "announces a step and makes no call" in verdict.feedback
+    assert check(ModelOutput(text), ()) == Accept(text=text)

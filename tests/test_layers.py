@@ -16,6 +16,7 @@ LAYERS = (
     (
         *("types", "errors", "distance", "aliases"),
         *("schemas", "schema_keywords", "schema_values", "type_names"),
+        *("identity", "model_names"),
     ),
     (
         *("validate", "resolve", "enforce", "feedback", "settle", "native", "dialects", "repair"),
@@ -25,6 +26,8 @@ LAYERS = (
             "excerpt",
             "quotations",
             "intent",
+            "steps",
+            "step_words",
             "loops",
             "nudges",
             "examples",

@@ -1,0 +1,1 @@
+"""How models are named: the table of families, and how a name falls into words."""
