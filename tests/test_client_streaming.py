@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -266,17 +265,10 @@ def test_any_chunking_gives_the_same_answer(body: bytes, sizes: list[int]) -> No
 
 
 @pytest.mark.parametrize("unit", ["word ", "<", " ", "{", "\n@", "```\n"])
-def test_cost_is_linear_in_the_answer(unit: str) -> None:
+def test_a_long_answer_in_small_pieces(unit: str) -> None:
     request = read_request({"messages": MESSAGES, "tools": TOOLS})
-
-    def seconds(count: int) -> float:
-        events = [chunk({"content": unit})] * count
-        answer = StreamedAnswer(request.tools, lambda tag: False)
-        start = time.perf_counter()
-        for event in events:
-            answer.feed(event)
-        answer.close()
-        return time.perf_counter() - start
-
-    seconds(200)
-    assert seconds(8_000) < 40 * max(seconds(1_000), 0.005)
+    answer = StreamedAnswer(request.tools, lambda tag: False)
+    for _ in range(2_000):
+        answer.feed(chunk({"content": unit}))
+    answer.close()
+    assert answer.output().text == unit * 2_000

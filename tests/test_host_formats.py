@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hostile import HOST_OPENING, HOST_PIECES
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gptme_reliability.dialects.encode import EncodingError, encode
@@ -150,8 +150,33 @@ def _call(name: str, *values: str) -> Call:
 _calls = st.builds(_call, st.sampled_from(["shell", "ipython", "save", "patch"]), _text, _text)
 
 
+@pytest.mark.parametrize(
+    ("names", "carried"),
+    [
+        (["shell", "shell", "ipython", "ipython"], True),
+        (["shell", "ipython", "shell"], False),
+        (["shell", "ipython", "shell", "ipython"], False),
+        (["readable", "save", "read"], False),
+        (["read", "save", "readable"], True),
+    ],
+)
+def test_xml_keeps_the_order_of_several_calls(names: list[str], carried: bool) -> None:
+    """gptme runs a call with the first one of its name, whatever stands between them."""
+    calls = [Call(name, {"text": str(index)}) for index, name in enumerate(names)]
+    known = [_tool(name, "text") for name in dict.fromkeys(names)]
+    joined = "\n".join(encode([call], "gptme_xml", known) for call in calls)
+    order = [int(use[2] or "") for use in _read_by_gptme(joined, "xml")]
+    assert (order == sorted(order)) is carried
+    if carried:
+        assert encode(calls, "gptme_xml", known) == joined
+    else:
+        with pytest.raises(EncodingError, match="gptme would run it before"):
+            encode(calls, "gptme_xml", known)
+
+
 @pytest.mark.parametrize("form", _FORMATS)
 @given(calls=st.lists(_calls, min_size=1, max_size=3))
+@example(calls=[_call("shell", "a"), _call("ipython", "b"), _call("shell", "c")])
 def test_any_call_is_carried_or_refused(form: str, calls: list[Call]) -> None:
     try:
         encode(calls, f"gptme_{form}", _TOOLS)
@@ -231,17 +256,9 @@ def test_what_models_write(
     assert found == ([expected] if expected else [])
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "```shell\n", "```\n", "\n", "`", "```shell\ncat <<E\n", "``````a\n", "</think>", "<<<",
-        "<tool-use><shell>", "<tool-use><shell a='", "<tool-use><shell></shell>", "</shell>", "'",
-        "<tool-use><shell/>", "&#1;", "$((", "<tool-use>" + " " * 200,
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("piece", HOST_PIECES)
 @pytest.mark.parametrize("form", _FORMATS)
-def test_time_is_linear(form: str, piece: str) -> None:
-    text = "```shell\n<tool-use><shell>" + piece * (300_000 // len(piece))
-    start = time.perf_counter()
-    _DECODERS[form](text, _TOOLS)
-    assert time.perf_counter() - start < 3
+def test_hostile_texts(form: str, piece: str) -> None:
+    text = HOST_OPENING + piece * (3_000 // len(piece))
+    spans = _DECODERS[form](text, _TOOLS)
+    assert all(0 <= span.start < span.end <= len(text) for span in spans)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +127,11 @@ def test_a_tool_that_finds_nothing_costs_no_attempt(result: str) -> None:
 
 
 def test_only_the_last_messages_are_looked_at() -> None:
-    """A long conversation costs no more than a short one, and large results cost their size."""
+    """A long conversation costs no more than a short one: of 400 calls the last 20 are seen."""
     large = "x" * 500_000 + "Error: "
     messages = history([["shell", {"command": "ls docs"}, large]] * 400)
     output = ModelOutput(tool_calls=[native("shell", MADE, "new")])
-    began = time.perf_counter()
     verdict = check(output, tools("shell"), messages=messages)
-    assert time.perf_counter() - began < 1
     assert isinstance(verdict, Retry) and "made 20 times" in verdict.violations[0].message
 
 

@@ -493,15 +493,16 @@ def test_one_at_a_time_without_a_limit_needs_no_thread() -> None:
 def test_a_tool_that_hangs_is_left_behind() -> None:
     """The others have their results; what it returns later is dropped."""
     release = threading.Event()
+    returned: list[str] = []
 
     def work(name: str) -> str:
         if name == "b":
             release.wait(30)
+        returned.append(name)
         return name
 
-    before = time.monotonic()
     result = three_at_once(work, timeout=0.5)
-    assert time.monotonic() - before < 5
+    assert "b" not in returned
     first, second, third = contents(result)
     assert (first, third) == ("a", "c")
     assert second == (

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -215,10 +216,25 @@ def write_xml(calls: Sequence[Call], tools: Sequence[ToolDefinition]) -> str:
     """Write each call as a tag of its own; ``tools`` are the definitions of the calls, in order.
 
     Raises:
-        EncodingError: an argument has no place in a tag, or holds what no XML can; or a name
-            has capital letters, which gptme's reader of XML may lower.
+        EncodingError: an argument has no place in a tag, or holds what no XML can; a name has
+            capital letters, which gptme's reader of XML may lower; or gptme would run the calls
+            in another order.
     """
-    return "\n".join(map(_element, calls, tools))
+    written = "\n".join(map(_element, calls, tools))
+    _refuse_other_order(written, calls)
+    return written
+
+
+def _refuse_other_order(written: str, calls: Sequence[Call]) -> None:
+    """gptme sorts the calls by where the beginning of their tag is found first in the text.
+
+    So a call goes before others when its tool was called before, or when its name begins like
+    that of a tool called before.
+    """
+    places = {name: written.find(f"<{name}") for name in {call.name for call in calls}}
+    for before, call in pairwise(calls):
+        if places[call.name] < places[before.name]:
+            raise EncodingError(f"{call.name}: gptme would run it before {before.name}")
 
 
 def _element(call: Call, tool: ToolDefinition) -> str:
