@@ -1,9 +1,9 @@
 """Whether a call that may run would only repeat what led nowhere.
 
 Three shapes are told from the calls and results since the user last spoke: the same call with
-the same result, the same call failing in the same way, and two calls that take turns with the
-same results.  Anything done in between is no loop: a file may be read again after each change.
-A call whose results differ is no loop either; it may wait for something.
+the same result, the same call failing in the same way, and two calls and no other, in whatever
+order, with the same results.  Anything done in between is no loop: a file may be read again
+after each change.  A call whose results differ is no loop either; it may wait for something.
 """
 
 from __future__ import annotations
@@ -159,27 +159,31 @@ def _loop(call: Call, made: Sequence[_Known], least: int, *, reads: bool) -> str
         # A tool that only reads may be asked until its answer changes.
         if failed >= least and not reads:
             return f"this call failed {failed} times in a row in the same way"
-    turns = _turns(wanted, made)
-    if turns >= max(least, 2) and (made[0].informs or made[1].informs or reads):
+    other = next((one for one in made if one.call != wanted), None)
+    if other is None or not (reads or other.informs or any(one.informs for one in made[:2])):
+        return None
+    turns = _turns(wanted, other, made)
+    if turns >= max(least, 2):
         return (
-            f"this call and one of {made[0].name} took turns {turns} times, "
+            f"this call and one of {other.name} took turns {turns} times, "
             "always with the same results"
         )
     return None
 
 
-def _turns(wanted: str, made: Sequence[_Known]) -> int:
-    """How often this call and the one made last took turns, each with the same result."""
-    if len(made) < 2 or made[1].call != wanted or made[0].call in (wanted, None):
+def _turns(wanted: str, other: _Known, made: Sequence[_Known]) -> int:
+    """How often each of two calls was made, nothing else beside them, with the same results."""
+    first: dict[str | None, _Known] = {other.call: other}
+    times = {wanted: 0, other.call: 0}
+    if other.call is None or _WAITS.search(other.call):
         return 0
-    if made[0].result is None or made[1].result is None or _WAITS.search(made[0].call or ""):
-        return 0
-    pairs = zip(made[::2], made[1::2], strict=False)
-    return _run(_same(last, made[0]) and _same(before, made[1]) for last, before in pairs)
-
-
-def _same(one: _Known, other: _Known) -> bool:
-    return one.call == other.call and one.result == other.result
+    for one in made:
+        if one.call not in times or one.result is None:
+            break
+        if one.result != first.setdefault(one.call, one).result:
+            break
+        times[one.call] += 1
+    return min(times.values())
 
 
 def _run(holds: Iterator[bool]) -> int:

@@ -251,7 +251,7 @@ class Policy:
 
     allow: frozenset[RepairKind] = frozenset({"lossless", "inferred"})
     partial: Partial = "stand"
-    retries: int = 2
+    retries: int = 3
     max_added_tokens: int | None = None
     max_added_seconds: int | None = None
     backoff: float = 0.2

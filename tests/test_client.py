@@ -118,7 +118,7 @@ def test_a_broken_call_is_asked_again_and_usage_adds_up() -> None:
     assert len(second["messages"]) > len(first["messages"])
     assert second["tools"] == first["tools"] and second["temperature"] == 0.0
     assert script.headers[1]["authorization"] == "Bearer sk-secret"
-    assert host.asked == [(1, 2)]
+    assert host.asked == [(1, 3)]
 
 
 def test_the_budget_ends_in_text_that_says_what_was_not_run() -> None:

@@ -161,12 +161,12 @@ def test_the_report_of_a_failed_re_ask_is_made_whole_too() -> None:
 def test_errors_without_a_word_of_the_model_stay_errors(stream_it: bool) -> None:
     host = RecordingHost()
     raises = pytest.raises(openai.UnprocessableEntityError)  # which nobody tries again
-    with serving(*[failure(500, FAULT, x_number="1")] * 3) as script, raises as caught:
+    with serving(*[failure(500, FAULT, x_number="1")] * 4) as script, raises as caught:
         (watch if stream_it else ask)(script, host)
     assert FAULT in caught.value.message
     assert caught.value.response.headers["x-number"] == "1"
-    assert len(script.requests) == 3
-    assert host.report.faults == (500, 500, 500)
+    assert len(script.requests) == 4
+    assert host.report.faults == (500, 500, 500, 500)
 
 
 @pytest.mark.parametrize("stream_it", [False, True])

@@ -147,7 +147,7 @@ def test_a_broken_call_is_asked_again_behind_the_text() -> None:
         ("b", "look", {"place": "hall"})
     ]
     assert seen.usage.total_tokens == 30
-    assert host.asked == [(1, 2)]
+    assert host.asked == [(1, 3)]
     assert script.bodies()[1]["stream"] is True
     assert script.bodies()[1]["stream_options"] == {"include_usage": True}
 

@@ -320,7 +320,7 @@ def test_a_projects_env_section_sets_nothing() -> None:
 def test_a_broken_project_config_cannot_turn_the_checks_off() -> None:
     found = values(user={"enabled": True}, project={"retrys": 3, "retries": 0})
     assert found.values["enabled"] is True
-    assert found.values["retries"] == 2
+    assert found.values["retries"] == 3
     (line,) = found.complaints
     assert "/repo/gptme.toml" in line
     assert "retrys" in line

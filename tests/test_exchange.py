@@ -201,7 +201,7 @@ def test_what_nests_too_deeply_is_asked_about() -> None:
     raw = {"id": "a", "type": "function", "function": {"name": "nosuch", "arguments": deep}}
     model = Model(ModelOutput(tool_calls=[raw]))
     outcome = drive(exchange(REQUEST), model)
-    assert isinstance(outcome.verdict, Reject) and len(model.asked) == 3
+    assert isinstance(outcome.verdict, Reject) and len(model.asked) == 4
 
 
 ids = st.sampled_from(["call_0", "call_1", "", "a b"])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from laws import native, texts, tricky
 
 from gptme_reliability import ModelOutput, Policy, Retry, Violation, check
-from gptme_reliability.feedback import around, render, shorten
+from gptme_reliability.excerpt import around
+from gptme_reliability.feedback import render, shorten
 from gptme_reliability.replay import asked_again
 from gptme_reliability.types import Language, RefusedCall
 from gptme_reliability.words import FAULTS, FRAME, fault

@@ -330,7 +330,7 @@ def test_the_command_tells_it_all(own_world: Config, monkeypatch: pytest.MonkeyP
     text = "\n".join(command.describe())
     assert MODEL in text
     assert "state          on" in text
-    assert "retries = 2  (default)" in text
+    assert "retries = 3  (default)" in text
     assert "enabled = true" in text
     assert "contracts: not built in this version" in text
     assert "all OpenAI-compatible clients are wrapped" in text

@@ -21,8 +21,8 @@ from gptme_reliability.dialects.encode import ENCODERS, encode
 from gptme_reliability.errors import EncodingError
 from gptme_reliability.examples import example
 from gptme_reliability.prompt_dialects import DEFAULT, dialect_for
-from gptme_reliability.prompting import Structured, prompted, structured
-from gptme_reliability.types import Call, Language, ModelRequest
+from gptme_reliability.prompting import prompted, structured
+from gptme_reliability.types import Call, Language, ModelRequest, Structured
 from gptme_reliability.validate import validate
 
 _DIALECTS = [dialect for dialect in ENCODERS if dialect not in ("gptme_markdown", "gptme_xml")]

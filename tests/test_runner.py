@@ -137,9 +137,9 @@ def test_a_faulty_call_is_asked_for_again() -> None:
 
 def test_what_never_gets_right_is_rejected() -> None:
     """Nothing runs; the text says what was not run."""
-    faulty = [completion(calls=[call("nosuch", {}, f"x{n}")]) for n in range(3)]
+    faulty = [completion(calls=[call("nosuch", {}, f"x{n}")]) for n in range(4)]
     result, script = run_sdk(*faulty)
-    assert len(script.requests) == 3
+    assert len(script.requests) == 4
     assert (result.stopped, result.calls) == ("rejected", ())
     assert result.text.startswith("(not run: nosuch")
     assert well_formed(result)

@@ -93,7 +93,7 @@ KEYS: Final[Mapping[str, Key]] = {
     # Observing runs unchecked calls.
     "mode": Key("on", _never),
     # Re-asks cost the user time and money.
-    "retries": Key(2, _lower),
+    "retries": Key(3, _lower),
     "policy.max_added_tokens": Key(None, _bound),
     "policy.max_added_seconds": Key(None, _bound),
     # Who owns the server knows how much it bears.
