@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from weak_models import BEHAVIOURS, RETRIES
 from weak_sdk import Run, converse
 
-from gptme_reliability.types import RUNGS, Policy
+from gptme_reliability.types import RUNGS, Policy, Rung
 
 _HEAD: Final = (
     "| rungs on | recovered | of | added requests | spurious calls |\n|---|---|---|---|---|"
@@ -41,7 +41,7 @@ class Row:
         return f"| {self.name} | {share} | {len(self.runs)} | {added} | {spurious} |"
 
 
-def measured(name: str, rungs: Sequence[str]) -> Row:
+def measured(name: str, rungs: Sequence[Rung]) -> Row:
     """A row of the table; without rungs nobody is asked again."""
     runs = [
         converse(
