@@ -1,7 +1,8 @@
-"""Where the data files lie that belong to this package."""
+"""Where data files lie: those that belong to this package, and those of its user."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -18,3 +19,19 @@ def data_dir(name: str) -> Path:
         if place.is_dir():
             return place
     raise FileNotFoundError(f"no {name!r} directory in {package} or beside it; reinstall")
+
+
+def user_cards_dir() -> Path:
+    """Where the user's own sampling cards lie, in gptme's config directory; it need not exist."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME", "").strip())
+    config = home if home.is_absolute() else Path.home() / ".config"
+    return config / "gptme" / "reliability" / "cards"
+
+
+def card_dirs() -> tuple[Path, Path]:
+    """The directories of sampling cards: the user's own, which wins, and what is shipped.
+
+    Raises:
+        FileNotFoundError: the installation is damaged.
+    """
+    return user_cards_dir(), data_dir("sampling_cards")

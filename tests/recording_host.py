@@ -13,6 +13,7 @@ from scripted_server import TOOLS, Reply, Script, serving
 
 from gptme_reliability.surfaces.client import client_class
 from gptme_reliability.surfaces.host import Piece, Report, Settings
+from gptme_reliability.surfaces.sampling import Agreement, Terms
 from gptme_reliability.types import Call, Repair, Retry
 
 MESSAGES: list[Any] = [{"role": "user", "content": "look around"}]
@@ -23,11 +24,20 @@ class RecordingHost:
     """``broken`` names the methods that raise."""
 
     answer: Settings | None = field(default_factory=lambda: Settings("local/tiny"))
+    sampling: Terms | None = None
     broken: frozenset[str] = frozenset()
+    agreements: list[Agreement] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
     shown: list[Piece] = field(default_factory=list)
     answered: int = 0
+
+    def terms(self, provider: str, body: Mapping[str, Any]) -> Terms | None:
+        self._maybe_break("terms")
+        return self.sampling
+
+    def agreed(self, agreement: Agreement) -> None:
+        self.agreements.append(agreement)
 
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         self._maybe_break("settings")

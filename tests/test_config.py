@@ -215,14 +215,6 @@ def test_a_wrong_environment_variable_is_named(
         values()
 
 
-@pytest.mark.parametrize("key", ["contracts", "unknown"])
-def test_reserved_keys_are_accepted_and_have_no_effect(key: str) -> None:
-    user = {"enabled": True, key: True if key != "unknown" else "ask"}
-    found = values(user=user)
-    assert found.inactive == (key,)
-    assert found.settings() == values(user={"enabled": True}).settings()
-
-
 USER = {
     "enabled": True,
     "retries": 3,
@@ -268,7 +260,9 @@ def test_a_project_may_tighten(project: dict[str, Any], key: str, value: Any) ->
         ({"trace": "full"}, "trace"),
         ({"notice": False}, "notice"),
         ({"lessons": True}, "lessons"),
-        ({"unknown": "run"}, "unknown"),
+        ({"unknown": "warn"}, "unknown"),
+        ({"contracts": False}, "contracts"),
+        ({"models": {"local/*": {"sampling": {"temperature": 0.1}}}}, "sampling"),
         ({"echo_guard": False}, "echo_guard"),
         ({"policy": {"max_cost_reading": 11}}, "policy.max_cost_reading"),
         ({"policy": {"max_cost_writing": 6}}, "policy.max_cost_writing"),

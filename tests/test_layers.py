@@ -39,7 +39,7 @@ LAYERS = (
     (
         *("exchange", "ladder", "budget", "replay", "respond", "gate"),
         *("prompting", "prompted_messages", "prompt_dialects", "call_schemas"),
-        *("adapters", "cards", "data"),
+        *("adapters", "cards", "data", "backends", "contract", "contract_words"),
     ),
     ("surfaces", "cli", "evals", "rows"),
 )

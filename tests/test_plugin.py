@@ -325,14 +325,13 @@ def test_the_command_tells_it_all(own_world: Config, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(command, "ledger", book)
     set_default_model(MODEL)
     init(own_world)
-    own_world.user.plugin["reliability"]["contracts"] = True
     book.note("process", report(Accept((CALL,), "", REPAIRS), asked=1))
     text = "\n".join(command.describe())
     assert MODEL in text
     assert "state          on" in text
     assert "retries = 3  (default)" in text
     assert "enabled = true" in text
-    assert "contracts: not built in this version" in text
+    assert "sampling       nothing agreed yet" in text
     assert "all OpenAI-compatible clients are wrapped" in text
     assert "1 answers, 2 repairs, 1 re-asks" in text
     assert "shell: repaired 2 (types, name) · asked again once" in text

@@ -35,6 +35,7 @@ enabled = ["reliability"]
 
 [plugin.reliability]
 enabled = true
+contracts = false
 retries = %d
 """
 

@@ -188,6 +188,7 @@ enabled = %s
 
 [plugin.reliability]
 enabled = %s
+contracts = false
 """
 
 

@@ -26,6 +26,7 @@ from gptme_reliability.adapters.server_errors import (
 )
 from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, WholeAnswer, read_answer, why
 from gptme_reliability.surfaces.asking import Asking, Ending, observe
+from gptme_reliability.surfaces.contracted import Contracted
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.memory import Memory
 from gptme_reliability.surfaces.prepare import prepare, read_body
@@ -59,14 +60,18 @@ def client_class(base: type[Any]) -> type[Any]:
             self._reliability_host = host
             self._reliability_provider = provider
             self._reliability_memory = Memory()
+            self._reliability_contracts = Contracted(host, provider, http, self.build_request)
 
         def send(self, request: Any, *, stream: bool = False, **kwargs: Any) -> Any:
-            def plain(outgoing: Any, streamed: bool = stream) -> Any:
+            def plain(outgoing: Any, streamed: bool) -> Any:
                 return super(ReliableClient, self).send(outgoing, stream=streamed, **kwargs)
 
+            request, plain, instead = self._reliability_contracts.begin(request, plain)
+            if instead is not None:
+                return instead
             body = read_body(request)
             if body is None:
-                return plain(request)
+                return plain(request, stream)
             try:
                 task = prepare(
                     self._reliability_host,
@@ -76,9 +81,9 @@ def client_class(base: type[Any]) -> type[Any]:
                 )
             except Exception as error:  # law 11: a request we cannot read is not ours
                 _LOG.warning("reliability: request passed through: %s", where(error))
-                return plain(request)
+                return plain(request, stream)
             if task is None:
-                return plain(request)
+                return plain(request, stream)
             wire = _Wire(http, self.build_request, plain, request)
             response = _Exchange(wire, task).run()
             if not stream:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from gptme_reliability.exchange import Outcome
+from gptme_reliability.surfaces.sampling import Agreement, Terms
 from gptme_reliability.types import Call, ModelFacts, Policy, Repair, Retry, ToolDefinition
 
 Channel: TypeAlias = Literal["reasoning", "text"]
@@ -58,6 +59,12 @@ class Report:
 
 class Host(Protocol):
     """The program on whose behalf the client works."""
+
+    def terms(self, provider: str, body: Mapping[str, Any]) -> Terms | None:
+        """What is to be agreed on the sampling of a request; None leaves it as it is."""
+
+    def agreed(self, agreement: Agreement) -> None:
+        """A request goes out as this says.  Must not raise."""
 
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         """What holds for a request with this body; None leaves it alone."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.gptme import config as settings
 from gptme_reliability.surfaces.gptme import registry, trace
-from gptme_reliability.surfaces.gptme.host import conversation
+from gptme_reliability.surfaces.gptme.host import conversation, host
 from gptme_reliability.surfaces.gptme.ledger import ledger
 from gptme_reliability.surfaces.gptme.notices import printable
 
@@ -40,6 +40,7 @@ def describe() -> Iterator[str]:
         yield _row("", str(error))
     else:
         yield from _settings(loaded)
+        yield from _sampling(name)
     for layer, file in settings.files(config).items():
         yield _row(f"{layer} config", file)
     check = registry.self_check()
@@ -59,14 +60,24 @@ def _settings(loaded: settings.ModelConfig) -> Iterator[str]:
     else:
         yield _row("state", "on")
     for key, value in values.items():
-        if settings.KEYS[key].built:
-            shown = ", ".join(value) if isinstance(value, tuple) else str(value).lower()
-            source = loaded.sources.get(key, "default")
-            yield _row("", f"{key} = {shown}  ({source})")
-    for key in loaded.inactive:
-        yield _row("not in effect", f"{key}: not built in this version ({loaded.sources[key]})")
+        shown = ", ".join(value) if isinstance(value, tuple) else str(value).lower()
+        source = loaded.sources.get(key, "default")
+        yield _row("", f"{key} = {shown}  ({source})")
     for complaint in loaded.complaints:
         yield _row("ignored", complaint)
+
+
+def _sampling(model: str) -> Iterator[str]:
+    agreement = host.agreements.get(model)
+    if agreement is None:
+        yield _row("sampling", "nothing agreed yet: no request, or contracts are off for it")
+        return
+    from gptme_reliability.surfaces.sampling import describe
+
+    label = "sampling"
+    for line in describe(agreement):
+        yield _row(label, line)
+        label = ""
 
 
 def _history() -> Iterator[str]:

@@ -80,11 +80,10 @@ def _hold(_current: Any, wanted: Any, _said: bool) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting: its default, what a project may do to it, and whether it has effect yet."""
+    """One setting: its default, and what a project may do to it."""
 
     default: Any
     project: ProjectRule
-    built: bool = True
 
 
 KEYS: Final[Mapping[str, Key]] = {
@@ -119,8 +118,9 @@ KEYS: Final[Mapping[str, Key]] = {
     "notice": Key(True, _never),
     # Lessons cost context, and their directory is chosen at start.
     "lessons": Key(False, _never),
-    "contracts": Key(None, _never, built=False),
-    "unknown": Key(None, _never, built=False),
+    # Who runs the server says how its models are sampled.
+    "contracts": Key(True, _never),
+    "unknown": Key("refuse", _never),
     # Without these a model gets what it gets without the plugin.
     "respond": Key(None, _turn_off),
     "force": Key(None, _turn_off),
@@ -195,11 +195,7 @@ class ModelConfig:
     sources: Mapping[str, str] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
     facts: ModelFacts = field(default_factory=ModelFacts)
-
-    @property
-    def inactive(self) -> tuple[str, ...]:
-        """Keys that somebody set and that have no effect in this version."""
-        return tuple(key for key in self.sources if key in KEYS and not KEYS[key].built)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> Settings | None:
         """What the client works with; None when the plugin is off for this model."""
@@ -323,8 +319,16 @@ def _merge(
         values=values,
         sources=sources,
         complaints=tuple(complaints),
-        facts=ModelFacts(**facts, source="config") if facts else ModelFacts(),
+        facts=_facts(facts),
+        sampling=facts.get("sampling") or {},
     )
+
+
+def _facts(said: Mapping[str, Any]) -> ModelFacts:
+    known = {key: value for key, value in said.items() if key not in ("sampling", "thinks")}
+    if "thinks" in said:
+        known["mode"] = "thinking" if said["thinks"] else "instruct"
+    return ModelFacts(**known, source="config") if known else ModelFacts()
 
 
 def _layers(section: Section, model: str, where: str) -> Iterator[tuple[str, Any, str]]:

@@ -6,14 +6,16 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ConfigError
+from gptme_reliability.types import ModelFacts
 
 if TYPE_CHECKING:
     from gptme_reliability.surfaces.gptme.config import ModelConfig
     from gptme_reliability.surfaces.host import Piece, Report, Settings
+    from gptme_reliability.surfaces.sampling import Agreement, Terms
     from gptme_reliability.types import Call, Repair, Retry
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,40 @@ _BREAK: Final = "BREAK_ON_TOOLUSE"
 
 
 class GptmeHost:
-    """The ``Host`` of gptme's clients; one serves all providers, threads and conversations."""
+    """The ``Host`` of gptme's clients; one serves all providers, threads and conversations.
+
+    ``agreements`` are what the models were last sampled with, by full name.
+    """
+
+    def __init__(self) -> None:
+        self.agreements: dict[str, Agreement] = {}
+
+    def terms(self, provider: str, body: Mapping[str, Any]) -> Terms | None:
+        """Contracts hold for the user's own servers; elsewhere the provider knows its models."""
+        model = f"{provider}/{body.get('model')}"
+        loaded = _loaded(model)
+        if loaded is None or not (loaded.values["enabled"] and loaded.values["contracts"]):
+            return None
+        if loaded.values["mode"] == "observe" or not _is_self_hosted(provider):
+            return None
+        from gptme_reliability.surfaces.sampling import Terms
+
+        return Terms(
+            model,
+            given=_said(body),
+            overrides={"sampling": loaded.sampling, "mode": loaded.facts.mode},
+            unknown=loaded.values["unknown"],
+            # gptme's titles and summaries offer no tools, and are nothing to fail over.
+            may_fail=bool(body.get("tools")),
+        )
+
+    def agreed(self, agreement: Agreement) -> None:
+        """Tell what the user should know of it, and keep it on record."""
+        try:
+            _note(self.agreements, agreement)
+        # The request is on its way; nothing about bookkeeping may stop it.
+        except Exception:
+            logger.warning("reliability: a contract could not be recorded", exc_info=True)
 
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         """What the user set for the model of this request; None when the plugin is off."""
@@ -40,12 +75,33 @@ class GptmeHost:
         settings = loaded.settings()
         if settings is None:
             return None
-        policy = settings.policy
+        policy, facts = settings.policy, self._facts(settings)
         if policy.respond is None and not _is_self_hosted(provider):
             policy = replace(policy, respond=False)
         return replace(
-            settings, policy=policy, read_only=read_only_tools(), conversation=conversation()
+            settings,
+            policy=policy,
+            facts=facts,
+            read_only=read_only_tools(),
+            conversation=conversation(),
         )
+
+    def _facts(self, settings: Settings) -> ModelFacts:
+        """What the user said of the model, before what its card and its name say."""
+        from gptme_reliability.identity import identify
+
+        agreement = self.agreements.get(settings.model)
+        if agreement is not None:
+            known = agreement.contract.facts
+        else:
+            named = identify(settings.model)
+            known = ModelFacts(family=named.family, size_b=named.size_b, quant=named.quant)
+        said = {
+            entry.name: value
+            for entry in fields(settings.facts)
+            if (value := getattr(settings.facts, entry.name)) is not None
+        }
+        return replace(known, **said)
 
     def defuse(
         self,
@@ -106,6 +162,45 @@ class GptmeHost:
 
 
 host: Final = GptmeHost()
+
+
+_HARD_WIRED: Final = {"temperature": ("TEMPERATURE", 0), "top_p": ("TOP_P", 0.1)}
+"""What gptme sends for every model where nobody says anything, and how to say something.
+
+Source: gptme 0.35.1, ``constants.py`` and ``config/chat.py``.
+"""
+
+
+def _said(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a body the user set, as opposed to gptme."""
+    from gptme.config import get_config
+
+    chat = getattr(get_config(), "chat", None)
+    said = dict(body)
+    for key, (variable, default) in _HARD_WIRED.items():
+        chosen = variable in os.environ or getattr(chat, key, None) is not None
+        if said.get(key) == default and not chosen:
+            del said[key]
+    return said
+
+
+def _note(agreements: dict[str, Agreement], agreement: Agreement) -> None:
+    if agreements.get(agreement.model) == agreement:
+        return
+    agreements[agreement.model] = agreement
+    from gptme_reliability.surfaces.gptme import notices, trace
+
+    loaded = _loaded(agreement.model)
+    if loaded is None:
+        return
+    if loaded.values["notice"]:
+        for notice in agreement.contract.notices:
+            notices.say_once(notice.text)
+        for loss in agreement.wire.not_applied:
+            how = f"; {loss.how}" if loss.how else ""
+            notices.say_once(f"{loss.parameter} = {loss.value} is not applied: {loss.why}{how}")
+    if loaded.values["trace"] != "off":
+        trace.append(trace.sampling_record(agreement, conversation()))
 
 
 def _is_self_hosted(provider: str) -> bool:

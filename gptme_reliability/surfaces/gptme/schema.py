@@ -46,8 +46,8 @@ class CommonSection(Strict):
     policy: PolicySection | None = None
     trace: Literal["off", "on", "full"] | None = None
     notice: bool | None = None
-    contracts: bool | str | None = None
-    unknown: str | None = None
+    contracts: bool | None = None
+    unknown: Literal["refuse", "warn"] | None = None
     respond: bool | None = None
     force: bool | None = None
     echo_guard: bool | None = None
@@ -63,6 +63,8 @@ class ModelSection(CommonSection):
     tool_choice: bool | None = None
     response_format: bool | None = None
     structured: Structured | None = None
+    thinks: bool | None = None
+    sampling: dict[str, float] | None = None
 
 
 class Section(CommonSection):
@@ -76,6 +78,12 @@ _POLICY_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "allow": ("lossless", "inferred", "lossy"),
     "partial": ("stand", "hold"),
     "rungs": RUNGS,
+}
+
+_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "mode": ("on", "observe"),
+    "trace": ("off", "on", "full"),
+    "unknown": ("refuse", "warn"),
 }
 
 FACT_KEYS: Final = frozenset(ModelSection.model_fields) - frozenset(CommonSection.model_fields)
@@ -133,7 +141,7 @@ def _literals(key: str) -> tuple[str, ...]:
     name = key.split(".")
     if name[0] == "policy":
         return _POLICY_WORDS.get(name[1] if len(name) > 1 else "", ())
-    return {"mode": ("on", "observe"), "trace": ("off", "on", "full")}.get(name[0], ())
+    return _WORDS.get(name[0], ())
 
 
 def shown(value: Any) -> str:

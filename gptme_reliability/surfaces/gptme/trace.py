@@ -23,6 +23,7 @@ from gptme_reliability.types import Accept, RefusedCall, Repair, ToolDefinition,
 if TYPE_CHECKING:
     from gptme_reliability.exchange import Attempt
     from gptme_reliability.surfaces.host import Report
+    from gptme_reliability.surfaces.sampling import Agreement
 
 MAX_BYTES: Final = 5_000_000
 MAX_RECORD: Final = 256 * 1024
@@ -74,6 +75,24 @@ def record(report: Report, conversation: str, *, full: bool) -> dict[str, Any]:
     if report.error:
         entry["error"] = report.error
     return entry
+
+
+def sampling_record(agreement: Agreement, conversation: str) -> dict[str, Any]:
+    """What a model is sampled with from now on, as plain data."""
+    agreed, wire = agreement.contract, agreement.wire
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "conversation": conversation,
+        "model": agreement.model,
+        "backend": agreement.served.backend,
+        "card": agreed.card_id,
+        "sampling": {
+            name: {"value": chosen.value, "origin": chosen.origin, "grade": chosen.grade}
+            for name, chosen in agreed.values.items()
+        },
+        "sent": dict(wire.params),
+        "not_applied": {loss.parameter: loss.why for loss in wire.not_applied},
+    }
 
 
 def append(entry: dict[str, Any]) -> None:

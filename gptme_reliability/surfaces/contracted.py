@@ -1,0 +1,151 @@
+"""Requests that go out as the sampling contract of their model says."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from gptme_reliability.backends import spellings
+from gptme_reliability.contract import Broken, on_wire
+from gptme_reliability.surfaces.host import Host
+from gptme_reliability.surfaces.sampling import Agreement, Sampling, applied, is_near, rejected
+from gptme_reliability.surfaces.serving import Answer, Fetch
+from gptme_reliability.surfaces.task import encode, where
+
+_LOG = logging.getLogger(__name__)
+
+_PATH: Final = "/chat/completions"
+_ASKING_S: Final = 2.0
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding", "idempotency-key"})
+
+Send = Callable[..., Any]
+"""Sends a request; the second argument says whether the answer is streamed."""
+
+
+class Contracted:
+    """Puts the contract on the requests of one client."""
+
+    def __init__(self, host: Host, provider: str, http: Any, build: Callable[..., Any]) -> None:
+        self._host = host
+        self._provider = provider
+        self._http = http
+        self._build = build
+        self._sampling = Sampling()
+
+    def begin(self, request: Any, send: Send) -> tuple[Any, Send, Any]:
+        """The request and how to send it and all that follow it; or a response instead of it.
+
+        Whatever breaks here leaves both as they were.
+        """
+        try:
+            return self._begin(request, send)
+        except Exception as error:  # law 11: never worse than absent
+            _LOG.warning("reliability: no sampling contract: %s", where(error))
+            return request, send, None
+
+    def _begin(self, request: Any, send: Send) -> tuple[Any, Send, Any]:
+        body = _body(request)
+        terms = None if body is None else self._host.terms(self._provider, body)
+        if body is None or terms is None:
+            return request, send, None
+        server = str(request.url.join("/"))
+        fetch = self._fetch(request, send) if is_near(request.url.host) else None
+        agreed = self._sampling.agree(terms, body, server, fetch)
+        if isinstance(agreed, Broken):
+            return request, send, self._refused(request, agreed) if terms.may_fail else None
+        self._host.agreed(agreed)
+        bound = self._rebuilt(request, applied(body, agreed.wire))
+
+        def careful(outgoing: Any, streamed: bool) -> Any:
+            return self._careful(agreed, send, outgoing, streamed)
+
+        return bound, careful, None
+
+    def _careful(self, agreed: Agreement, send: Send, request: Any, streamed: bool) -> Any:
+        """Send; what the server rejects is left out, now and from then on."""
+        response = send(self._without_refused(agreed.model, request), streamed)
+        if response.status_code < 400:
+            return response
+        names = rejected(response.status_code, response.read(), agreed.wire.params)
+        if not names:
+            return response
+        self._sampling.refuse(agreed.model, names)
+        wire = on_wire(agreed.contract, agreed.served.backend, self._sampling.refused(agreed.model))
+        if isinstance(wire, Broken):
+            return self._refused(request, wire)
+        self._host.agreed(replace(agreed, wire=wire))
+        return send(self._without_refused(agreed.model, request), streamed)
+
+    def _without_refused(self, model: str, request: Any) -> Any:
+        names = [key for name in self._sampling.refused(model) for key in spellings(name)]
+        body = _body(request) if names else None
+        if body is None or not any(name in body for name in names):
+            return request
+        return self._rebuilt(request, {k: v for k, v in body.items() if k not in names})
+
+    def _fetch(self, request: Any, send: Send) -> Fetch:
+        def fetch(path: str, body: Mapping[str, Any] | None) -> Answer:
+            headers = {
+                name: value
+                for name, value in request.headers.items()
+                if name.lower() == "authorization"
+            }
+            asked = self._build(
+                "GET" if body is None else "POST",
+                request.url.join(path),
+                headers=headers,
+                json=body,
+                timeout=_ASKING_S,
+            )
+            response = send(asked, False)
+            content = None
+            if response.status_code == 200:
+                try:
+                    content = json.loads(response.content)
+                except (ValueError, RecursionError):
+                    content = response.text
+            return Answer(response.headers, content)
+
+        return fetch
+
+    def _rebuilt(self, request: Any, body: Mapping[str, Any]) -> Any:
+        headers = [
+            (name, value)
+            for name, value in request.headers.multi_items()
+            if name.lower() not in _FRAMING
+        ]
+        return self._build(
+            request.method,
+            request.url,
+            headers=headers,
+            content=encode(body),
+            extensions=dict(request.extensions),
+        )
+
+    def _refused(self, request: Any, broken: Broken) -> Any:
+        error = {
+            "message": broken.message,
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": f"sampling_contract_{broken.kind}",
+        }
+        return self._http.Response(
+            400,
+            headers={"content-type": "application/json"},
+            content=encode({"error": error}),
+            request=request,
+        )
+
+
+def _body(request: Any) -> dict[str, Any] | None:
+    """The body of a request for a chat completion, else None."""
+    if request.method != "POST" or not request.url.path.rstrip("/").endswith(_PATH):
+        return None
+    try:
+        body = json.loads(request.content)
+    except (ValueError, RuntimeError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None

@@ -1,0 +1,165 @@
+"""The sampling contract on the wire: agreed once for a model, applied to each of its requests."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from gptme_reliability.backends import canonical
+from gptme_reliability.cards import Card, load_cards
+from gptme_reliability.contract import Broken, Contract, Unknown, Wire, contract, on_wire
+from gptme_reliability.data import card_dirs
+from gptme_reliability.errors import CardError
+from gptme_reliability.identity import identify
+from gptme_reliability.surfaces.serving import Fetch, Served, look, meant
+
+_LONGEST: Final = 65_536
+_UNSUPPORTED: Final = re.compile(
+    r"unsupported|not support|unrecognized|unrecognised|unknown|unexpected|extra (?:inputs|fields)"
+    r"|not permitted|not allowed|invalid (?:parameter|argument|field)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the host says about the sampling of a request.
+
+    ``model`` is the full name, provider and all.  ``given`` is what the user set for it, as a
+    request's body has it; ``overrides`` is the config of the model.  ``may_fail`` says whether
+    the request may be refused where there is no contract.
+    """
+
+    model: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    unknown: Unknown = "refuse"
+    may_fail: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A contract and how it goes out; what came before it is ``served``."""
+
+    model: str
+    contract: Contract
+    wire: Wire
+    served: Served
+
+
+class Sampling:
+    """What one client knows of the servers it talks to.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self) -> None:
+        self._served: dict[tuple[str, str], Served] = {}
+        self._refused: dict[str, frozenset[str]] = {}
+        self._lock = threading.Lock()
+
+    def agree(
+        self, terms: Terms, body: Mapping[str, Any], server: str, fetch: Fetch | None
+    ) -> Agreement | Broken:
+        """What a request with this body is to be sampled with.
+
+        ``server`` names the server; ``fetch`` asks it, None where it is not to be asked.
+        """
+        name = str(body.get("model") or terms.model)
+        served = self._look(server, name, fetch)
+        try:
+            family = identify(served.name or "").family or identify(terms.model).family
+            cards = _cards(family or "")
+            identity = meant(terms.model, served, cards)
+            if identity.family is None:
+                cards = _cards(None)  # all of them, to name the nearest
+            agreed = contract(
+                identity,
+                cards,
+                given=terms.given,
+                overrides=terms.overrides,
+                declared=served.declared,
+                tools=bool(body.get("tools")),
+                unknown=terms.unknown,
+            )
+        except CardError as error:
+            return Broken("config", str(error))
+        if isinstance(agreed, Broken):
+            return agreed
+        wire = on_wire(agreed, served.backend, self.refused(terms.model))
+        if isinstance(wire, Broken):
+            return wire
+        return Agreement(terms.model, agreed, wire, served)
+
+    def refused(self, model: str) -> frozenset[str]:
+        """The parameters that the server of this model was found to reject."""
+        return self._refused.get(model, frozenset())
+
+    def refuse(self, model: str, names: Collection[str]) -> None:
+        """The server rejected these."""
+        with self._lock:
+            self._refused[model] = self.refused(model) | frozenset(names)
+
+    def _look(self, server: str, name: str, fetch: Fetch | None) -> Served:
+        if fetch is None:
+            return Served()
+        with self._lock:
+            key = (server, name)
+            if key not in self._served:
+                try:
+                    self._served[key] = look(fetch, name)
+                except Exception:  # whatever a server does when it is asked, it is no contract
+                    self._served[key] = Served()
+            return self._served[key]
+
+
+def applied(body: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
+    """The body as the contract wants it."""
+    kept = {key: value for key, value in body.items() if key not in wire.remove}
+    return {**kept, **wire.params}
+
+
+def rejected(status: int, raw: bytes, sent: Collection[str]) -> frozenset[str]:
+    """Which of the parameters that were sent a server says it does not take, as cards call them."""
+    if status not in (400, 422):
+        return frozenset()
+    said = raw[:_LONGEST].decode(errors="replace")
+    if not _UNSUPPORTED.search(said):
+        return frozenset()
+    return frozenset(canonical(key) for key in sent if re.search(rf"\b{re.escape(key)}\b", said))
+
+
+@lru_cache(maxsize=64)
+def _cards(family: str | None) -> tuple[Card, ...]:
+    return load_cards(card_dirs(), family)
+
+
+def is_near(host: str) -> bool:
+    """Whether a host is this machine or in a private network."""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".lan", ".internal")):
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return "." not in host  # a name of the local network
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
+def describe(agreement: Agreement) -> Sequence[str]:
+    """The contract in lines for people: each value with who chose it, and what is not applied."""
+    agreed = agreement.contract
+    lines = [f"card {agreed.card_id or 'none'}" + (f", {agreed.url}" if agreed.url else "")]
+    for name, chosen in agreed.values.items():
+        grade = f", {chosen.grade}" if chosen.grade else ""
+        lines.append(f"{name} = {chosen.value:g}  ({chosen.source}{grade})")
+    for key, value in agreed.chat_template_kwargs.items():
+        lines.append(f"chat_template_kwargs.{key} = {value}")
+    for loss in agreement.wire.not_applied:
+        how = f"; {loss.how}" if loss.how else ""
+        lines.append(f"{loss.parameter} = {loss.value} is not applied: {loss.why}{how}")
+    return lines
