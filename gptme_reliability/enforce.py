@@ -118,7 +118,7 @@ def _without_duplicates(judged: Sequence[Judged]) -> Sequence[Judged]:
     kept: dict[str, tuple[int, Judged]] = {}
     times: Counter[str] = Counter()
     for index, item in enumerate(judged):
-        key = f"fault {index}" if item.call is None else _identity(item.call)
+        key = f"fault {index}" if item.call is None else identity(item.call)
         times[key] += 1
         kept.setdefault(key, (index, item))
     return [
@@ -140,6 +140,9 @@ def _held(
         return [item for item in attempts if item.call is not None]
     reading = {tool.name for tool in tools if tool.read_only is True}
     writing = {tool.name for tool in tools if tool.read_only is False}
+    if policy.order is not None:
+        # What ends the work must not end it before what was asked for again.
+        writing.update(policy.order.terminal)
     faulty = False
     for index, item in enumerate(attempts):
         if item.call is None:
@@ -162,7 +165,8 @@ def _refused(item: Judged, reason: str) -> RefusedCall:
     return RefusedCall(call.name, reason, id=call.id, dialect=call.dialect)
 
 
-def _identity(call: Call) -> str:
+def identity(call: Call) -> str:
+    """The same text for exact repetitions of a call."""
     try:
         return f"{call.name} {_ENCODER.encode(call.arguments)}"
     except (TypeError, ValueError, RecursionError):

@@ -177,6 +177,8 @@ def _about(attempts: Sequence[Attempt]) -> tuple[About, bool]:
         return "doubt", sum(_rules(attempt) == {"intent"} for attempt in attempts) == 2
     if rules - {"held"} <= DOUBTS:
         return "doubt", False
+    if rules - {"held"} == {"order"}:
+        return "format", False  # it calls well enough; what it needs is another plan
     tried = bool(last.verdict.refused or last.output.tool_calls)
     return "format", tried or last.output.finish_reason == UNREADABLE or "cut_off" in rules
 

@@ -158,8 +158,11 @@ class _Renderer:
         by_name = {tool.name: tool for tool in tools}
         named: dict[str, list[str]] = {}
         for violation in self._violations:
-            # Where there is but one tool, no other can have been meant.
-            asked = tools[0].name if len(tools) == 1 else violation.tool
+            asked = violation.tool
+            if violation.rule == "order":
+                asked = violation.allowed  # the call that is missing
+            elif len(tools) == 1:
+                asked = tools[0].name  # no other can have been meant
             if asked in by_name and violation.rule not in ("empty", "loop"):
                 parameter = _PARAMETER.match(violation.path)
                 names = named.setdefault(asked, [])
@@ -180,6 +183,8 @@ class _Renderer:
             return self._say("close_doubt")
         if rules - {"held"} == {"loop"}:
             return self._say("close_loop")
+        if rules - {"held"} == {"order"}:
+            return self._say("close_order" if self._examples else "close_loop")
         return self._say("close_guess" if "guessed" in rules else "close")
 
     def _say(self, key: str, **values: object) -> str:

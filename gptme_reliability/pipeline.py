@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gptme_reliability import enforce, feedback, intent, loops
+from gptme_reliability import enforce, feedback, intent, loops, order
 from gptme_reliability.confidence import cost_of_place, doubted, weigh
 from gptme_reliability.dialects.cues import PLACEHOLDER
 from gptme_reliability.dialects.decode import decode
@@ -58,8 +58,8 @@ def check(
     """Decide what may run of one answer, and what must be asked again.
 
     ``messages`` is the conversation so far: a call in text that only repeats what was quoted
-    in it is not run, nor is one that goes on with a loop.  Where the server delivered native
-    calls, the text beside them is text.
+    in it is not run, nor is one that goes on with a loop, or that comes before what it needs
+    (``policy.order``).  Where the server delivered native calls, the text beside them is text.
     ``facts`` describes the model; nothing in this version depends on it.
 
     Raises:
@@ -79,7 +79,7 @@ def check(
         for index, item in enumerate(judged)
     ]
     if judged:
-        judged = loops.stop(judged, messages, tools, policy)
+        judged = _stopped(judged, messages, tools, policy)
         return enforce.decide(judged, text, tools, policy)
     found = _calls_in_text(text, tools, policy, cut, messages)
     if not found.judged and not found.late:
@@ -87,8 +87,19 @@ def check(
         if not extra and not cut and (step := intent.announced(text, tools, messages)):
             extra = (intent.violation(step),)
         return enforce.decide((), text, tools, policy, extra=extra)
-    judged = loops.stop(found.judged, messages, tools, policy)
+    judged = _stopped(found.judged, messages, tools, policy)
     return enforce.decide(judged, found.text, tools, policy, late=found.late)
+
+
+def _stopped(
+    judged: Sequence[Judged],
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[ToolDefinition],
+    policy: Policy,
+) -> list[Judged]:
+    """The calls with those held back that are right in themselves, and not in their place."""
+    judged = loops.stop(judged, messages, tools, policy)
+    return order.keep(judged, messages, tools, policy)
 
 
 def _cut_native(raw: RawCall, struck: bool) -> RawCall:

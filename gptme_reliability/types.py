@@ -222,6 +222,33 @@ Verdict: TypeAlias = Accept | Retry | Reject
 
 
 @dataclass(frozen=True, slots=True)
+class Prerequisite:
+    """``tool`` may only be called after ``needs`` was.
+
+    ``same`` names an argument that both take: then only a call of ``needs`` with an equal value
+    counts (equal as JSON, so ``./a`` is not ``a``), unless the call of ``tool`` leaves it out.
+    """
+
+    tool: str
+    needs: str
+    same: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which calls must come before which.
+
+    A call of a ``terminal`` tool may only run after every ``required`` tool was called with
+    success; behind it nothing of the same answer runs.  ``before`` holds the prerequisites of
+    single tools.  ``order.py`` says which calls count.
+    """
+
+    required: tuple[str, ...] = ()
+    terminal: tuple[str, ...] = ()
+    before: tuple[Prerequisite, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What the user allows.
 
@@ -242,6 +269,7 @@ class Policy:
     that runs, of a tool that only reads and of any other; ``confidence.py`` has the prices.
     ``echo_guard`` asks about a call in a foreign dialect that stood, the same, in a tool result
     or in a quoted part of a user's message.
+    ``order`` is the order in which tools must be called; None for any.
     ``failed`` says whether the model sees what it is asked to mend, ``feedback_chars`` how many
     characters it is told about it at most, and ``language`` in which language.
     ``rungs`` are the ways in which it may be asked again.  ``respond`` offers it a tool for
@@ -268,6 +296,7 @@ class Policy:
     rungs: tuple[Rung, ...] = RUNGS
     respond: bool | None = None
     force: bool | None = None
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)

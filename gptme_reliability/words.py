@@ -64,6 +64,10 @@ FRAME: Final[Mapping[str, Words]] = {
         "如果正是此意，请用这些名称和值重新写出调用。",
     ),
     "close_loop": Words("Do something else, or answer in text.", "请换一种做法，或用文字回答。"),
+    "close_order": Words(
+        "Take the missing step first; make this call after its result.",
+        "请先完成缺少的步骤，得到结果后再进行此调用。",
+    ),
     "close": Words("Call the tool again with the fault corrected.", "请改正错误后重新调用该工具。"),
     "not_run": Words(
         "Not run: another call of this answer was faulty.", "未运行：本次回答中另一个调用有错误。"
@@ -127,11 +131,12 @@ HELD: Final = "held back, since another call of this answer was faulty"
 
 # Slots named ``kind`` and ``kinds`` hold words of KINDS only, all others values as they are.
 FAULTS: Final[tuple[Words, ...]] = (
-    # Any sentence with a guess behind it.
+    # Any sentence with something behind it.
     Words(
         "{fault}; did you mean {name} with {arguments}?",
         "{fault}；你是想用 {arguments} 调用 {name} 吗？",
     ),
+    Words("{fault}; the last time it failed", "{fault}；上一次它失败了"),
     Words("{fault}; did you mean {guess}?", "{fault}；你是想写 {guess} 吗？"),
     Words("the closing tags leave more than one reading", "结束标签有不止一种读法"),
     Words(
@@ -205,6 +210,17 @@ FAULTS: Final[tuple[Words, ...]] = (
     Words(
         "this call and one of {name} took turns {count} times, always with the same results",
         "这个调用与对 {name} 的调用已交替执行 {count} 次，结果始终相同",
+    ),
+    # Too early, or too late.
+    Words("call {name} with {argument}={value} first", "请先用 {argument}={value} 调用 {name}"),
+    Words("call {name} first", "请先调用 {name}"),
+    Words(
+        "{name} has to be called first, and is not on offer",
+        "必须先调用 {name}，但它不在可用的工具之中",
+    ),
+    Words(
+        "it stands behind {name}, and nothing runs behind that in the same answer",
+        "它写在 {name} 之后，而同一回答中在那之后的调用都不会运行",
     ),
     # Which tool, and which arguments.
     Words("the call names no tool", "调用没有写明工具"),

@@ -29,6 +29,8 @@ LAYERS = (
             "steps",
             "step_words",
             "loops",
+            "order",
+            "past_calls",
             "nudges",
             "examples",
             "words",

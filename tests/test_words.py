@@ -25,6 +25,7 @@ def sentences() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     root = Path(gptme_reliability.__file__).parent
     stages = [root / f"{name}.py" for name in ("validate", "settle", "pipeline", "intent", "loops")]
+    stages += [root / "order.py"]
     stages += [root / "enforce.py", root / "confidence.py", root / "native.py"]
     for path in (*stages, *root.glob("dialects/*.py"), *root.glob("repair/*.py")):
         if path.name in ("encode.py", "strict.py"):

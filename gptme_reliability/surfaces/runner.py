@@ -48,10 +48,11 @@ def run_tools(
     a row of whose calls each failed end the run.
 
     The calls of one answer run in threads, ``max_parallel`` at a time; tools that are known to
-    write run alone, in order.  ``timeout`` is in seconds, for each call.  **Python threads
-    cannot be killed**: a call that takes longer is answered with an error and left behind, and
-    goes on doing whatever it does.  With ``max_parallel=1`` and ``timeout=None`` all runs in
-    the caller's own thread, where Ctrl-C reaches the function itself.
+    write run alone, in order, and where ``policy.order`` is set, all do.  ``timeout`` is in
+    seconds, for each call.  **Python threads cannot be killed**: a call that takes longer is
+    answered with an error and left behind, and goes on doing whatever it does.  With
+    ``max_parallel=1`` and ``timeout=None`` all runs in the caller's own thread, where Ctrl-C
+    reaches the function itself.
 
     Ctrl-C ends the run with ``stopped="interrupted"`` and the conversation so far.
     What the client raises is raised; the conversation so far goes to ``on_event`` before, as
@@ -68,6 +69,7 @@ def run_tools(
     ask = asker(client)
     request = _request(client, messages, model, params)
     limits = _limits(max_turns, max_failures, max_parallel, timeout)
+    parallel = max_parallel if policy.order is None else 1  # side by side is no order
     run = Run(request, python_tools(tools), policy, facts, limits, on_event)
 
     def send(request: ModelRequest) -> ModelOutput:
@@ -78,7 +80,7 @@ def run_tools(
     try:
         while not run.over:
             outcome = drive(run.exchange(), send, time.sleep)
-            run_jobs(run.take(outcome), max_parallel, run)
+            run_jobs(run.take(outcome), parallel, run)
             run.close_turn()
         return run.finish()
     except KeyboardInterrupt:
@@ -117,6 +119,7 @@ async def run_tools_async(
     ask = asker_async(client)
     request = _request(client, messages, model, params)
     limits = _limits(max_turns, max_failures, max_parallel, timeout)
+    parallel = max_parallel if policy.order is None else 1  # side by side is no order
     run = Run(request, python_tools(tools), policy, facts, limits, on_event)
 
     async def send(request: ModelRequest) -> ModelOutput:
@@ -127,7 +130,7 @@ async def run_tools_async(
     try:
         while not run.over:
             outcome = await drive_async(run.exchange(), send, asyncio.sleep)
-            await run_jobs_async(run.take(outcome), max_parallel, run)
+            await run_jobs_async(run.take(outcome), parallel, run)
             run.close_turn()
         return run.finish()
     except (KeyboardInterrupt, asyncio.CancelledError, Exception):

@@ -60,7 +60,7 @@ def _settings(loaded: settings.ModelConfig) -> Iterator[str]:
     else:
         yield _row("state", "on")
     for key, value in values.items():
-        shown = ", ".join(value) if isinstance(value, tuple) else str(value).lower()
+        shown = _shown(value)
         source = loaded.sources.get(key, "default")
         yield _row("", f"{key} = {shown}  ({source})")
     for complaint in loaded.complaints:
@@ -78,6 +78,13 @@ def _sampling(model: str) -> Iterator[str]:
     for line in describe(agreement):
         yield _row(label, line)
         label = ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    # A table holds names of tools, as they are written.
+    return str(value) if isinstance(value, dict) else str(value).lower()
 
 
 def _history() -> Iterator[str]:

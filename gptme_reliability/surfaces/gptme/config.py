@@ -14,6 +14,7 @@ What tightening means is said once, for each key, in ``KEYS``.
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
@@ -27,7 +28,7 @@ from gptme_reliability.surfaces.gptme.schema import (
     checked,
     shown,
 )
-from gptme_reliability.types import RUNGS, ModelFacts, Policy, RepairKind
+from gptme_reliability.types import RUNGS, ModelFacts, Order, Policy, Prerequisite, RepairKind
 
 if TYPE_CHECKING:
     from gptme.config import Config
@@ -44,6 +45,10 @@ def _never(_current: Any, _wanted: Any, _said: bool) -> bool:
 
 def _always(_current: Any, _wanted: Any, _said: bool) -> bool:
     return True
+
+
+def _if_unsaid(_current: Any, _wanted: Any, said: bool) -> bool:
+    return not said
 
 
 def _turn_on_if_unsaid(_current: Any, wanted: Any, said: bool) -> bool:
@@ -111,6 +116,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "policy.feedback_chars": Key(2_000, _lower),
     "policy.language": Key("en", _always),
     "policy.rungs": Key(RUNGS, _fewer),
+    # An order only ever holds calls back; one for another would let some run.
+    "policy.order": Key(None, _if_unsaid),
     # Off lets calls run that a page or a file put into the model's mouth.
     "echo_guard": Key(True, _turn_on),
     # The trace is the user's evidence; more of it puts contents on the disk.
@@ -150,6 +157,13 @@ def _seconds(text: str) -> Any:
         return text
 
 
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _names(text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -171,6 +185,7 @@ _ENV_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "policy.feedback_chars": _number,
     "policy.language": str.strip,
     "policy.rungs": _names,
+    "policy.order": _json,
     "trace": str.strip,
     "notice": _flag,
     "lessons": _flag,
@@ -219,10 +234,19 @@ class ModelConfig:
             feedback_chars=self.values["policy.feedback_chars"],
             language=self.values["policy.language"],
             rungs=self.values["policy.rungs"],
+            order=_order(self.values["policy.order"]),
             respond=self.values["respond"],
             force=self.values["force"],
         )
         return Settings(model=self.model, mode=self.values["mode"], policy=policy, facts=self.facts)
+
+
+def _order(section: Mapping[str, Any] | None) -> Order | None:
+    """The order that a checked section describes."""
+    if section is None:
+        return None
+    before = tuple(Prerequisite(**row) for row in section["before"])
+    return Order(tuple(section["required"]), tuple(section["terminal"]), before)
 
 
 def load(config: Config, model: str) -> ModelConfig:

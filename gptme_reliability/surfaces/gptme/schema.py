@@ -19,6 +19,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class PrerequisiteSection(Strict):
+    """One row of ``policy.order.before``."""
+
+    tool: str
+    needs: str
+    same: str | None = None
+
+
+class OrderSection(Strict):
+    """In which order tools must be called."""
+
+    required: list[str] = Field(default_factory=list)
+    terminal: list[str] = Field(default_factory=list)
+    before: list[PrerequisiteSection] = Field(default_factory=list)
+
+
 class PolicySection(Strict):
     """What the user allows; None is unset, here and below."""
 
@@ -35,6 +51,7 @@ class PolicySection(Strict):
     feedback_chars: int | None = Field(default=None, ge=200, le=100_000)
     language: Literal["en", "zh"] | None = None
     rungs: list[Rung] | None = None
+    order: OrderSection | None = None
 
 
 class CommonSection(Strict):
@@ -86,6 +103,12 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "unknown": ("refuse", "warn"),
 }
 
+_INNER: Final[dict[str, type[Strict]]] = {
+    "policy": PolicySection,
+    "order": OrderSection,
+    "before": PrerequisiteSection,
+}
+
 FACT_KEYS: Final = frozenset(ModelSection.model_fields) - frozenset(CommonSection.model_fields)
 """Keys of a model's section that describe the model instead of setting something."""
 
@@ -127,13 +150,16 @@ def _explain(error: ValidationError, where: str) -> str:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         choices = " or ".join(repr(choice) for choice in allowed)
         return f"{place} {key} = {shown(written)} must be {choices}{hint}"
+    if fault["type"] == "missing":
+        return f"{place} {key} is missing"
     problem = fault["msg"].removeprefix("Input should be ")
     return f"{place} {key} = {shown(fault.get('input'))} should be {problem}"
 
 
 def _known_keys(inner: list[str], *, in_model: bool) -> list[str]:
-    if inner:
-        return list(PolicySection.model_fields)
+    tables = [part for part in inner if part in _INNER]
+    if tables:
+        return list(_INNER[tables[-1]].model_fields)
     return list((ModelSection if in_model else Section).model_fields)
 
 
