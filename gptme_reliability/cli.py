@@ -1,4 +1,4 @@
-"""The command line: ``check`` for scripts, ``demo`` for people, ``eval`` for measuring.
+"""The command line: ``check`` and ``lint`` for scripts, ``demo`` for people, ``eval`` to measure.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gptme_reliability import __version__
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
+from gptme_reliability.lint_command import add_lint
 
 if TYPE_CHECKING:
     from gptme_reliability.types import ModelOutput, ToolDefinition, Verdict
@@ -30,6 +31,7 @@ Validates, repairs and enforces the tool calls of local models.
 
 commands:
   check    say what may run of a model's answer
+  lint     find what makes tool definitions hard for small models
   demo     run the real gptme against a misbehaving model, without and with the plugin
   eval     measure how well calls are recovered from what models wrote
 """
@@ -110,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_check(commands)
+    add_lint(commands)
     _add_demo(commands)
     add_eval(commands)
     return parser
@@ -263,16 +266,9 @@ def _decode(data: bytes, line: int | None = None) -> str:
 
 
 def _read_tools(path: str) -> list[ToolDefinition]:
-    from gptme_reliability.rows import read_tools
+    from gptme_reliability.rows import read_json, read_tools
 
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            value = json.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON: {error}") from None
-    return read_tools(value, path)
+    return read_tools(read_json(path), path)
 
 
 if __name__ == "__main__":

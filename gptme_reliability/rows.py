@@ -78,18 +78,42 @@ def read_messages(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return messages
 
 
+def read_json(path: str) -> Any:
+    """The value that a file of JSON holds.
+
+    Raises:
+        InputError: the file cannot be read, or is no JSON.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error}") from None
+
+
+def tool_entries(value: Any, where: str) -> list[Any]:
+    """The entries of a list of OpenAI tool objects, or of an object with such a list in it.
+
+    Raises:
+        InputError: it is none; ``where`` names the place.
+    """
+    if isinstance(value, Mapping) and "tools" in value:
+        value = value["tools"]
+    if not isinstance(value, list):
+        raise InputError(f"{where} must be a list of OpenAI tool objects, not {kind_of(value)}")
+    return value
+
+
 def read_tools(value: Any, where: str) -> list[ToolDefinition]:
     """Tools out of a list of OpenAI tool objects, or an object with such a list in it.
 
     Raises:
         InputError: it is none, or an entry is no tool; ``where`` names the place.
     """
-    if isinstance(value, Mapping) and "tools" in value:
-        value = value["tools"]
-    if not isinstance(value, list):
-        raise InputError(f"{where} must be a list of OpenAI tool objects, not {kind_of(value)}")
     tools: list[ToolDefinition] = []
-    for position, entry in enumerate(value):
+    for position, entry in enumerate(tool_entries(value, where)):
         try:
             if isinstance(entry, Mapping) and "input_schema" in entry:
                 raise InputError("an Anthropic tool; rename 'input_schema' to 'parameters'")

@@ -63,7 +63,7 @@ def test_version() -> None:
     assert run("--version").stdout.decode() == f"gptme-reliability {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("check",), ("demo",)])
+@pytest.mark.parametrize("arguments", [(), ("check",), ("lint",), ("demo",)])
 def test_help_teaches(arguments: tuple[str, ...]) -> None:
     """Help goes to standard output and shows how a command is used."""
     done = run(*arguments, "--help")
@@ -71,7 +71,9 @@ def test_help_teaches(arguments: tuple[str, ...]) -> None:
     assert not done.stderr
     text = done.stdout.decode()
     assert "usage: gptme-reliability" in text
-    if arguments != ("demo",):
+    if arguments == ("lint",):
+        assert "gptme-reliability lint tools.json" in text
+    elif arguments != ("demo",):
         assert "gptme-reliability check --tools tools.json" in text
 
 

@@ -35,6 +35,7 @@ LAYERS = (
             "examples",
             "words",
             "refusals",
+            "lint",
         ),
     ),
     ("pipeline",),
@@ -43,7 +44,7 @@ LAYERS = (
         *("prompting", "prompted_messages", "prompt_dialects", "call_schemas"),
         *("adapters", "cards", "data", "backends", "contract", "contract_words"),
     ),
-    ("surfaces", "cli", "evals", "rows"),
+    ("surfaces", "cli", "evals", "rows", "lint_command"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FOREIGN = ("gptme", "openai", "anthropic", "httpx", "httpx2", "starlette", "aiohttp", "requests")

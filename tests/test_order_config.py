@@ -43,7 +43,8 @@ def test_a_models_own_order_takes_the_place_of_the_general_one() -> None:
 def test_a_project_may_set_an_order_but_not_another_one() -> None:
     its = {"policy": {"order": READ_FIRST}}
     assert order(project=its) == Order(before=(Prerequisite("save", "read", "path"),))
-    for wanted in (its, {"policy": {"order": {}}}):
+    others: list[dict[str, Any]] = [its, {"policy": {"order": {}}}]
+    for wanted in others:
         user = {"policy": {"order": FINISH}}
         assert order(user=user, project=wanted) == Order(("tests",), ("Complete",))
         (line,) = values(user=user, project=wanted).complaints

@@ -56,6 +56,14 @@ def test_help_block() -> None:
     assert shown.split() == run("check", "--help").stdout.split()
 
 
+def test_lint_example(tmp_path: Path) -> None:
+    """The tools in the README get the findings that it shows."""
+    (tools,) = blocks("json")
+    (shown,) = (block for block in blocks("text") if not block.startswith("usage:"))
+    (tmp_path / "tools.json").write_text(tools)
+    assert run("lint", str(tmp_path / "tools.json")).stdout == shown
+
+
 def test_settings_table() -> None:
     """Every setting is in the table, with its default."""
     from gptme_reliability.surfaces.gptme.config import KEYS

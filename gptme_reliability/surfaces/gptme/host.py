@@ -63,7 +63,7 @@ class GptmeHost:
 
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         """What the user set for the model of this request; None when the plugin is off."""
-        from gptme_reliability.surfaces.gptme import notices
+        from gptme_reliability.surfaces.gptme import notices, tool_faults
         from gptme_reliability.surfaces.gptme.read_only import read_only_tools
 
         notices.forget_status()
@@ -75,6 +75,7 @@ class GptmeHost:
         settings = loaded.settings()
         if settings is None:
             return None
+        tool_faults.log_once(body.get("tools"))
         policy, facts = settings.policy, self._facts(settings)
         if policy.respond is None and not _is_self_hosted(provider):
             policy = replace(policy, respond=False)
