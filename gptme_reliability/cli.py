@@ -1,4 +1,4 @@
-"""The command line: ``check`` and ``lint`` for scripts, ``demo`` for people, ``eval`` to measure.
+"""The command line: ``check`` and ``lint`` for scripts, ``demo`` for people, ``cards``, ``eval``.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability import __version__
+from gptme_reliability.commands.cards import add_cards
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
 from gptme_reliability.lint_command import add_lint
@@ -33,6 +34,7 @@ commands:
   check    say what may run of a model's answer
   lint     find what makes tool definitions hard for small models
   demo     run the real gptme against a misbehaving model, without and with the plugin
+  cards    what the publishers of models say about sampling, and what is sent because of it
   eval     measure how well calls are recovered from what models wrote
 """
 
@@ -114,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     add_lint(commands)
     _add_demo(commands)
+    add_cards(commands)
     add_eval(commands)
     return parser
 

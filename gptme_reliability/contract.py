@@ -7,9 +7,9 @@ Where nobody says with which temperature a model runs, there is no contract but 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isclose
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from gptme_reliability import contract_words as words
 from gptme_reliability.backends import (
@@ -21,109 +21,20 @@ from gptme_reliability.backends import (
     for_backend,
     spellings,
 )
-from gptme_reliability.cards.card import Ambiguous, Card, CardMode, Grade, Match, Preset, Value
+from gptme_reliability.cards.card import Ambiguous, Card, CardMode, Match, Preset, Value
 from gptme_reliability.cards.matching import find
 from gptme_reliability.cards.reading import BOUNDS
+from gptme_reliability.contract_values import Broken, Chosen, Contract, Notice, Unknown, Wire
 from gptme_reliability.identity import Identity
 from gptme_reliability.types import ModelFacts
 
-Origin: TypeAlias = Literal["user", "config", "served", "preset", "card"]
-"""Who chose a value: the user for this request or this session, the user's config for the model,
-the served model, a preset of its card, the card."""
-
-Unknown: TypeAlias = Literal["refuse", "warn"]
-
-BrokenKind: TypeAlias = Literal[
-    "unknown", "silent", "mode", "cards", "range", "greedy", "required", "config"
-]
-NoticeKind: TypeAlias = Literal["quoted", "low_bits", "conflict", "unknown"]
+__all__ = ["Broken", "Chosen", "Contract", "Notice", "Wire", "contract", "facts_of", "on_wire"]
 
 _TEMPERATURE: Final = "temperature"
 _FEW_BITS: Final = 4.0
 _WHOLE: Final = 16.0
 _THINKS: Final = "enable_thinking"
 _NEVER_ZERO: Final = ("top_p", "repetition_penalty")
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """One value of the contract, and who chose it.
-
-    ``source`` says it in words; ``grade`` and ``url`` are those of the card, if it was one.
-    """
-
-    value: float
-    origin: Origin
-    source: str
-    grade: Grade | None = None
-    url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What the user should know although the contract holds; show it once a model.
-
-    ``quoted``: the card was seen only as somebody else quotes it.  ``low_bits``: little is left
-    of the weights.  ``conflict``: another source says something else.  ``unknown``: no card.
-    """
-
-    kind: NoticeKind
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """What a model is to be sampled with.
-
-    ``values`` by the names of the cards.  ``presets`` are those of the card that were laid over
-    it.  ``facts`` is what name and card say of the model.  ``card`` is the one that counts,
-    ``url`` its page on this model, ``others`` those that rank below it.  ``served`` is what the
-    served model declares.  ``bound`` is False where nobody described the model and the user
-    allowed that: then what the host sends stays as it is.
-    """
-
-    name: str
-    values: Mapping[str, Chosen] = field(default_factory=dict)
-    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    presets: tuple[str, ...] = ()
-    facts: ModelFacts = field(default_factory=ModelFacts)
-    card: Card | None = None
-    url: str | None = None
-    others: tuple[Card, ...] = ()
-    served: Mapping[str, float] = field(default_factory=dict)
-    bound: bool = True
-    notices: tuple[Notice, ...] = ()
-
-    @property
-    def card_id(self) -> str | None:
-        """The card's file without its ending, and the mode it speaks of, if it names one."""
-        return words.card_id(self.card) if self.card else None
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """No contract: ``message`` is one paragraph that says why and what to do.
-
-    ``unknown``: no card and nobody said a temperature.  ``silent``: the vendor recommends none.
-    ``mode``: the model has several modes, and nobody said which.  ``cards``: cards contradict each
-    other.  ``range``, ``greedy``: a value that the card rules out.  ``required``: the server does
-    not apply what the card calls indispensable.  ``config``: a setting is none.
-    """
-
-    kind: BrokenKind
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """A contract as one backend takes it.
-
-    Take the keys of ``remove`` out of the request's body, then put those of ``params`` in.
-    """
-
-    params: Mapping[str, Any]
-    remove: tuple[str, ...] = ()
-    not_applied: tuple[NotApplied, ...] = ()
 
 
 def contract(
@@ -142,13 +53,13 @@ def contract(
     ``given`` is what the user set, as a request's body has it: parameters that are no sampling
     values are passed over, so is what is None.  ``overrides`` is the config of the model:
     ``{"sampling": {…}, "mode": …}``.  ``mode`` ("thinking", "instruct", "base") wins over the
-    config's; without either, ``enable_thinking`` of the user's template arguments counts, then
-    the model's name.  ``tools`` says whether tools are on offer.
+    config's; without either the model's name counts, then ``enable_thinking`` of the user's
+    template arguments.  ``tools`` says whether tools are on offer.
     """
     given, overrides, declared = given or {}, overrides or {}, declared or Declared()
     try:
         said = _said(given, overrides)
-        wanted = _mode(mode, given, overrides)
+        wanted = _mode(mode, given, overrides, identity)
     except _Fault as fault:
         return Broken("config", fault.args[0])
     served = _sound(declared.values)
@@ -273,20 +184,20 @@ def _sound(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _mode(
-    mode: str | None, given: Mapping[str, Any], overrides: Mapping[str, Any]
+    mode: str | None, given: Mapping[str, Any], overrides: Mapping[str, Any], identity: Identity
 ) -> CardMode | None:
+    """The mode that the user wants; None leaves it to the name."""
     wanted = mode or overrides.get("mode")
     arguments = given.get(TEMPLATE_ARGUMENTS)
     if arguments is not None and not isinstance(arguments, Mapping):
         raise _Fault(words.no_arguments(arguments))
     if wanted is not None and wanted not in get_args(CardMode):
         raise _Fault(words.no_mode(wanted, get_args(CardMode)))
-    return cast("CardMode | None", wanted) or _mode_of(arguments)
-
-
-def _mode_of(arguments: Mapping[str, Any] | None) -> CardMode | None:
-    thinks = (arguments or {}).get(_THINKS)
-    return ("thinking" if thinks else "instruct") if isinstance(thinks, bool) else None
+    thinks = arguments.get(_THINKS) if arguments else None
+    # The template of a model that has one mode only does not heed the argument.
+    if wanted is None and identity.mode is None and isinstance(thinks, bool):
+        return "thinking" if thinks else "instruct"
+    return cast("CardMode | None", wanted)
 
 
 def _undescribed(

@@ -16,7 +16,7 @@ from gptme_reliability.identity import Identity
 
 if TYPE_CHECKING:
     from gptme_reliability.backends import Declared, NotApplied
-    from gptme_reliability.contract import Chosen
+    from gptme_reliability.contract_values import Chosen
 
 USER: Final = "set by you"
 CONFIG: Final = "set in your config for this model"
@@ -224,7 +224,7 @@ def no_number(name: str, value: Any, where: str) -> str:
 
 def out_of_bounds(name: str, value: float, where: str, low: float, high: float) -> str:
     """No sampler takes this number."""
-    return f"{name} {value!r} ({where}) makes no sense; give a number from {low} to {high}"
+    return f"{name} {_shown(value)} ({where}) makes no sense; give a number from {low} to {high}"
 
 
 def no_mode(mode: Any, known: Sequence[str]) -> str:

@@ -42,9 +42,10 @@ LAYERS = (
     (
         *("exchange", "ladder", "budget", "replay", "respond", "gate"),
         *("prompting", "prompted_messages", "prompt_dialects", "call_schemas"),
-        *("adapters", "cards", "data", "backends", "contract", "contract_words"),
+        *("adapters", "cards", "data"),
+        *("backends", "contract", "contract_values", "contract_words"),
     ),
-    ("surfaces", "cli", "evals", "rows", "lint_command"),
+    ("surfaces", "cli", "commands", "evals", "rows", "lint_command"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FOREIGN = ("gptme", "openai", "anthropic", "httpx", "httpx2", "starlette", "aiohttp", "requests")

@@ -50,10 +50,22 @@ def test_command_line_example(tmp_path: Path) -> None:
     assert verdict["calls"] == [{"name": "shell", "arguments": {"command": "ls"}}]
 
 
-def test_help_block() -> None:
+@pytest.mark.parametrize("command", ["check", "cards"])
+def test_help_block(command: str) -> None:
     """The help in the README is the help of the program, whatever the line breaks."""
-    (shown,) = (block for block in blocks("text") if block.startswith("usage:"))
-    assert shown.split() == run("check", "--help").stdout.split()
+    start = f"usage: gptme-reliability {command} "
+    (shown,) = (block for block in blocks("text") if block.startswith(start))
+    assert shown.split() == run(command, "--help").stdout.split()
+
+
+def test_what_is_said_of_the_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are as many as it says, and they speak of the models in its examples."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    listed = run("cards", "list").stdout.splitlines()[1:]
+    families = {line.split("\t")[0] for line in listed}
+    assert f"{len(listed)} cards of {len(families)} families" in TEXT
+    for model in re.findall(r"gptme-reliability cards (?:show|explain) ([^ \n]+)", TEXT):
+        assert run("cards", "show", model).returncode == 0
 
 
 def test_lint_example(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from gptme_reliability.backends import canonical
 from gptme_reliability.cards import Card, load_cards
-from gptme_reliability.contract import Broken, Contract, Unknown, Wire, contract, on_wire
+from gptme_reliability.contract import Broken, Contract, Wire, contract, on_wire
+from gptme_reliability.contract_values import Unknown
 from gptme_reliability.data import card_dirs
 from gptme_reliability.errors import CardError
 from gptme_reliability.identity import identify

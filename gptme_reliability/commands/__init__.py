@@ -1,0 +1,1 @@
+"""Commands of the command line; each is imported when it runs."""

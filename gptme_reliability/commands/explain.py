@@ -1,0 +1,168 @@
+"""``cards explain``: what would be sent for a model, and why each value."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gptme_reliability import contract_words as words
+from gptme_reliability.cards import load_cards
+from gptme_reliability.cards.card import CardMode
+from gptme_reliability.commands.printing import print_json, print_pairs, print_table, visible
+from gptme_reliability.contract import Broken, Contract, Wire, contract, on_wire
+from gptme_reliability.data import card_dirs
+from gptme_reliability.errors import InputError
+from gptme_reliability.identity import Identity
+from gptme_reliability.surfaces.serving import Answer, Fetch, Served, look, meant
+
+_NO_CONTRACT: Final = 1
+_SECONDS: Final = 5.0
+_VARIABLES: Final = {"TEMPERATURE": "temperature", "TOP_P": "top_p"}
+"""The environment variables that gptme itself reads."""
+_NOBODY: Final = Served()
+
+
+def explain(model: str, endpoint: str | None, mode: CardMode | None, *, as_json: bool) -> int:
+    """Print what would be sent, or why nothing would be; 1 for the latter.
+
+    Raises:
+        InputError: the server cannot be reached, or an environment variable is no number.
+        CardError: a card file is none.
+    """
+    cards = load_cards(card_dirs())
+    served = _ask(endpoint, model) if endpoint else _NOBODY
+    identity = meant(model, served, cards)
+    agreed = contract(
+        identity,
+        cards,
+        given=_environment(os.environ),
+        declared=served.declared,
+        mode=mode,
+        tools=True,
+    )
+    wire = agreed if isinstance(agreed, Broken) else on_wire(agreed, served.backend)
+    if as_json:
+        print_json(_fields(model, identity, served, agreed, wire))
+    else:
+        _print(model, identity, served, agreed, wire)
+    return _NO_CONTRACT if isinstance(wire, Broken) else 0
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, float]:
+    """What the user set there."""
+    given: dict[str, float] = {}
+    for variable, name in _VARIABLES.items():
+        text = env.get(variable, "").strip()
+        try:
+            given |= {name: float(text)} if text else {}
+        except ValueError:
+            raise InputError(f"environment variable {variable}={text} is no number") from None
+    return given
+
+
+def _ask(endpoint: str, model: str) -> Served:
+    if not endpoint.startswith(("http://", "https://")):
+        raise InputError(f"{endpoint} is no URL of a server; such as http://127.0.0.1:8080/v1")
+    try:
+        import httpx
+    except ImportError:
+        raise InputError("--endpoint needs httpx, which gptme brings along") from None
+    root = endpoint.rstrip("/").removesuffix("/v1")
+    try:
+        with httpx.Client(timeout=_SECONDS) as client:
+            return look(_fetch(client, root), model.removeprefix("local/"))
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{endpoint} cannot be asked ({reason}); is the server up?") from None
+
+
+def _fetch(client: Any, root: str) -> Fetch:
+    def fetch(path: str, body: Mapping[str, Any] | None) -> Answer:
+        url = f"{root}{path}"
+        response = client.get(url) if body is None else client.post(url, json=body)
+        headers = dict(response.headers)
+        if response.status_code != 200:
+            return Answer(headers)
+        try:
+            return Answer(headers, json.loads(response.content))
+        except (ValueError, RecursionError):
+            return Answer(headers, response.text)
+
+    return fetch
+
+
+def _print(
+    model: str, identity: Identity, served: Served, agreed: Contract | Broken, wire: Wire | Broken
+) -> None:
+    runs = f"{identity.name}, says the server" if identity.name != model else ""
+    card = f"{agreed.card_id or 'none'}" if isinstance(agreed, Contract) else ""
+    page = agreed.url or "" if isinstance(agreed, Contract) else ""
+    print_pairs(
+        [
+            ("model", model),
+            ("runs", runs),
+            ("read as", words.parsed(identity)),
+            ("server", "not asked" if served is _NOBODY else served.backend),
+            ("declares", served.declared.note),
+            ("card", f"{card}, {page}" if page else card),
+        ]
+    )
+    if isinstance(agreed, Contract) and isinstance(wire, Wire):
+        print()
+        print_table(("sent", "value", "why"), _rows(agreed, wire))
+        for loss in wire.not_applied:
+            how = f"; {loss.how}" if loss.how else ""
+            print(visible(f"not applied: {loss.parameter} {loss.value}: {loss.why}{how}"))
+        for notice in agreed.notices:
+            print(visible(f"note: {notice.text}"))
+    elif isinstance(wire, Broken):
+        print(f"\n{wire.message}")
+
+
+def _rows(agreed: Contract, wire: Wire) -> list[tuple[str, str, str]]:
+    lost = {loss.parameter for loss in wire.not_applied}
+    rows = [
+        (name, f"{chosen.value:g}", _why(chosen.source, chosen.grade, chosen.url))
+        for name, chosen in agreed.values.items()
+        if name not in lost
+    ]
+    if agreed.chat_template_kwargs and "chat_template_kwargs" not in lost:
+        arguments = json.dumps(dict(agreed.chat_template_kwargs), default=str)
+        rows.append(("chat_template_kwargs", arguments, f"mode {agreed.facts.mode}"))
+    return rows
+
+
+def _why(source: str, grade: str | None, url: str | None) -> str:
+    details = ", ".join(part for part in (grade, url) if part)
+    return f"{source} ({details})" if details else source
+
+
+def _fields(
+    model: str, identity: Identity, served: Served, agreed: Contract | Broken, wire: Wire | Broken
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "model": model,
+        "runs": identity.name,
+        "family": identity.family,
+        "backend": served.backend,
+        "declared": dict(served.declared.values),
+    }
+    if isinstance(wire, Broken):
+        return {**fields, "broken": wire.kind, "message": wire.message}
+    assert isinstance(agreed, Contract)
+    return {
+        **fields,
+        "card": agreed.card_id,
+        "sent": dict(wire.params),
+        "why": {
+            name: _why(chosen.source, chosen.grade, chosen.url)
+            for name, chosen in agreed.values.items()
+        },
+        "not_applied": [
+            {"parameter": n.parameter, "value": n.value, "why": n.why, "how": n.how}
+            for n in wire.not_applied
+        ],
+        "notices": [{"kind": n.kind, "text": n.text} for n in agreed.notices],
+    }
