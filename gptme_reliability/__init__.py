@@ -61,6 +61,7 @@ __all__ = [
     "python_tool",
     "run_tools",
     "run_tools_async",
+    "sampling_for",
 ]
 
 _HOMES = {
@@ -72,6 +73,7 @@ _HOMES = {
     "python_tool": "surfaces.python_tools",
     "run_tools": "surfaces.runner",
     "run_tools_async": "surfaces.runner",
+    "sampling_for": "surfaces.sampling",
 }
 
 

@@ -33,6 +33,7 @@ __all__ = ["Broken", "Chosen", "Contract", "Notice", "Wire", "contract", "facts_
 _TEMPERATURE: Final = "temperature"
 _FEW_BITS: Final = 4.0
 _WHOLE: Final = 16.0
+_JUST_BELOW: Final = 0.95
 _THINKS: Final = "enable_thinking"
 _NEVER_ZERO: Final = ("top_p", "repetition_penalty")
 
@@ -133,7 +134,18 @@ def facts_of(identity: Identity, card: Card | None, mode: CardMode | None = None
         # A card that says forcing helps says nothing of the server.
         tool_choice=False if card is not None and card.force is False else None,
         source=words.card_id(card) if card else None,
+        temperature=_admitted(card.values.get(_TEMPERATURE)) if card else None,
     )
+
+
+def _admitted(value: Value | None) -> tuple[float, float] | None:
+    """The published range; None where there is only a point."""
+    if value is None or (value.low, value.high, value.below) == (None, None, None):
+        return None
+    highest = BOUNDS[_TEMPERATURE][1] if value.high is None else value.high
+    if value.below is not None:
+        highest = min(highest, value.below * _JUST_BELOW)
+    return value.low or 0.0, highest
 
 
 class _Fault(Exception):

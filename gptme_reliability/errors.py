@@ -4,6 +4,7 @@
 
     ReliabilityError
     ├── ConfigError            a config key or value is wrong
+    ├── ContractError          a model is not to be sampled on a guess
     ├── RequestRefused         a server does not take a request
     └── InputError             a file or row given by the user cannot be used
         ├── ToolDefinitionError    a tool definition is no tool definition
@@ -24,6 +25,10 @@ class ReliabilityError(Exception):
 
 class ConfigError(ReliabilityError):
     """A config key or value is wrong."""
+
+
+class ContractError(ReliabilityError):
+    """Nobody says how a model is to be sampled, or what was said may not be."""
 
 
 class RequestRefused(ReliabilityError):

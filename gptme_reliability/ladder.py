@@ -186,7 +186,9 @@ class Ladder:
     def _sampled(self, asked: Asked) -> Asked:
         if asked.rung != "resample":
             return asked
-        request = replace(asked.request, params=resampled(asked.request.params))
+        request = replace(
+            asked.request, params=resampled(asked.request.params, self._facts.temperature)
+        )
         return replace(asked, request=request)
 
     def _prompted(self, rung: Rung | None, told: ModelRequest) -> Asked:
@@ -201,8 +203,10 @@ class Ladder:
         return Asked(shaped, "structure", spoken.tools, voice, "structure")
 
 
-def resampled(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters for another draw: milder, with another seed.
+def resampled(
+    params: Mapping[str, Any], admitted: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """Parameters for another draw: milder, with another seed, within the ``admitted`` heat.
 
     A greedy model repeats itself, so that it gets some room instead; a ``top_p`` that is next
     to greedy would take it away again.
@@ -215,6 +219,9 @@ def resampled(params: Mapping[str, Any]) -> dict[str, Any]:
         changed["temperature"] = _MILD
         if isinstance(top_p, int | float) and top_p < _WIDE_TOP_P:
             changed["top_p"] = _WIDE_TOP_P
+    if admitted is not None:
+        lowest, highest = admitted
+        changed["temperature"] = min(max(changed["temperature"], lowest), highest)
     seed = params.get("seed")
     changed["seed"] = (seed if isinstance(seed, int) else 0) + 1
     return changed

@@ -306,6 +306,7 @@ class ModelFacts:
     ``size_b`` is in billions of parameters.  ``native_tools``, ``tool_choice`` and
     ``response_format`` say whether the server does what a request with them asks for;
     ``structured`` is the key under which it takes a schema, if not OpenAI's.
+    ``temperature`` is the lowest and the highest that the model is to run with.
     """
 
     family: str | None = None
@@ -317,6 +318,7 @@ class ModelFacts:
     response_format: bool | None = None
     source: str | None = None
     structured: Structured | None = None
+    temperature: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

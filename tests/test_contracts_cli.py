@@ -24,6 +24,15 @@ enabled = ["reliability"]
 enabled = true
 """
 _BROKEN: Final = '[[models]]\nfamily = "Qwen2.5"\nvalues = 5\n'
+_OWN: Final = """\
+[source]
+grade = 'own'
+kind = 'own'
+
+[[models]]
+names = ['quizzical-*']
+values = { temperature = %s }
+"""
 _END: Final[Answer] = {"calls": [{"id": "call_end", "name": "complete", "arguments": "{}"}]}
 
 
@@ -117,6 +126,14 @@ def test_what_the_user_says_goes_out(run: Runner) -> None:
         ("quizzical-9b", "", {}, {}, ("quizzical-9b", "cards new", 'unknown = "warn"')),
         ("qwen2.5:7b-instruct", "", {"mine.toml": _BROKEN}, {}, ("mine.toml",)),
         ("qwq:32b", "", {}, {"TEMPERATURE": "0"}, ("temperature", "greedy")),
+        ("ministral-3:8b", "", {}, {"TEMPERATURE": "0.9"}, ("temperature 0.9", "below 0.1")),
+        (
+            "quizzical-9b",
+            "",
+            {"one.toml": _OWN % 0.3, "two.toml": _OWN % 0.6},
+            {},
+            ("one", "two"),
+        ),
         (
             "qwen2.5:7b-instruct",
             '\n[plugin.reliability.models."local/*".sampling]\ntemperature = 9\n',
@@ -125,7 +142,7 @@ def test_what_the_user_says_goes_out(run: Runner) -> None:
             ("temperature",),
         ),
     ],
-    ids=["unknown model", "broken card", "greedy", "out of range"],
+    ids=["unknown model", "broken card", "greedy", "out of range", "two cards", "no value"],
 )
 def test_without_a_contract_nothing_is_sent(
     run: Runner,

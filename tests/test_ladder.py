@@ -305,6 +305,15 @@ def test_another_draw(before: dict[str, Any], after: dict[str, Any]) -> None:
     assert resampled(before) == after
 
 
+def test_another_draw_keeps_to_what_the_card_admits() -> None:
+    """A model that is to run cold stays cold, and is drawn from again."""
+    assert resampled({"temperature": 0.05}, (0.0, 0.09)) == {"temperature": 0.09, "seed": 1}
+    assert resampled({"temperature": 0.6}, (0.5, 0.7)) == {"temperature": 0.5, "seed": 1}
+    model = Model(*map(bad, range(12)))
+    run(model, temperature=(0.0, 0.09))
+    assert model.asked[2].params["temperature"] == 0.09
+
+
 def test_a_server_that_does_not_know_the_tool_for_talking() -> None:
     """Refused with it, the host's own request is sent."""
     learned = Learned()

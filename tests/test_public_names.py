@@ -33,6 +33,7 @@ NAMES = [
     "python_tool",
     "run_tools",
     "run_tools_async",
+    "sampling_for",
 ]
 
 
@@ -68,6 +69,7 @@ def test_values() -> None:
         "response_format",
         "source",
         "structured",
+        "temperature",
     ]
     assert fields(Accept) == ["calls", "text", "repairs", "refused"]
     assert fields(Retry)[:4] == ["feedback", "violations", "calls", "text"]

@@ -15,9 +15,10 @@ import pytest
 from recording_host import MESSAGES, RecordingHost
 from scripted_server import TOOLS, completion_body
 
+from gptme_reliability.errors import ContractError, InputError
 from gptme_reliability.surfaces.client import client_class
 from gptme_reliability.surfaces.host import Settings
-from gptme_reliability.surfaces.sampling import Terms, describe, is_near, rejected
+from gptme_reliability.surfaces.sampling import Terms, describe, is_near, rejected, sampling_for
 
 QWEN = "local/qwen2.5:7b-instruct-q4_K_M"
 CARD = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
@@ -244,3 +245,22 @@ def test_only_near_servers_are_asked(name: str, near: bool) -> None:
 def test_what_a_server_rejects(status: int, message: str, names: set[str]) -> None:
     sent = ("min_p", "repeat_penalty", "temperature")
     assert rejected(status, message.encode(), sent) == names
+
+
+def test_the_library_gets_the_same() -> None:
+    """From the card alone, and as the server takes it."""
+    assert sampling_for("qwen2.5:7b-instruct") == {**CARD, "repetition_penalty": 1.05}
+    with serving(Server(OLLAMA)) as server:
+        found = sampling_for("qwen2.5:7b-instruct", endpoint=server.url)
+        assert found == {"temperature": 0.6, "top_p": 0.8}
+    assert sampling_for("qwen2.5:7b-instruct", given={"top_p": 0.5})["top_p"] == 0.5
+
+
+def test_the_library_fails_loud() -> None:
+    with pytest.raises(ContractError, match="quizzical-9b"):
+        sampling_for("quizzical-9b")
+    with pytest.raises(ContractError, match="greedy"):
+        sampling_for("qwq:32b", given={"temperature": 0})
+    with pytest.raises(InputError, match="cannot be asked"):
+        sampling_for("qwen2.5:7b-instruct", endpoint="http://127.0.0.1:9/v1")
+    assert sampling_for("quizzical-9b", unknown="warn") == {}

@@ -15,10 +15,10 @@ from gptme_reliability.contract import Broken, Contract, Wire, contract, on_wire
 from gptme_reliability.data import card_dirs
 from gptme_reliability.errors import InputError
 from gptme_reliability.identity import Identity
-from gptme_reliability.surfaces.serving import Answer, Fetch, Served, look, meant
+from gptme_reliability.surfaces.endpoint import ask_server
+from gptme_reliability.surfaces.serving import Served, meant
 
 _NO_CONTRACT: Final = 1
-_SECONDS: Final = 5.0
 _VARIABLES: Final = {"TEMPERATURE": "temperature", "TOP_P": "top_p"}
 """The environment variables that gptme itself reads."""
 _NOBODY: Final = Served()
@@ -32,7 +32,7 @@ def explain(model: str, endpoint: str | None, mode: CardMode | None, *, as_json:
         CardError: a card file is none.
     """
     cards = load_cards(card_dirs())
-    served = _ask(endpoint, model) if endpoint else _NOBODY
+    served = ask_server(endpoint, model) if endpoint else _NOBODY
     identity = meant(model, served, cards)
     agreed = contract(
         identity,
@@ -60,37 +60,6 @@ def _environment(env: Mapping[str, str]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"environment variable {variable}={text} is no number") from None
     return given
-
-
-def _ask(endpoint: str, model: str) -> Served:
-    if not endpoint.startswith(("http://", "https://")):
-        raise InputError(f"{endpoint} is no URL of a server; such as http://127.0.0.1:8080/v1")
-    try:
-        import httpx
-    except ImportError:
-        raise InputError("--endpoint needs httpx, which gptme brings along") from None
-    root = endpoint.rstrip("/").removesuffix("/v1")
-    try:
-        with httpx.Client(timeout=_SECONDS) as client:
-            return look(_fetch(client, root), model.removeprefix("local/"))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(f"{endpoint} cannot be asked ({reason}); is the server up?") from None
-
-
-def _fetch(client: Any, root: str) -> Fetch:
-    def fetch(path: str, body: Mapping[str, Any] | None) -> Answer:
-        url = f"{root}{path}"
-        response = client.get(url) if body is None else client.post(url, json=body)
-        headers = dict(response.headers)
-        if response.status_code != 200:
-            return Answer(headers)
-        try:
-            return Answer(headers, json.loads(response.content))
-        except (ValueError, RecursionError):
-            return Answer(headers, response.text)
-
-    return fetch
 
 
 def _print(

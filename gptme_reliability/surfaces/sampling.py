@@ -15,8 +15,9 @@ from gptme_reliability.cards import Card, load_cards
 from gptme_reliability.contract import Broken, Contract, Wire, contract, on_wire
 from gptme_reliability.contract_values import Unknown
 from gptme_reliability.data import card_dirs
-from gptme_reliability.errors import CardError
+from gptme_reliability.errors import CardError, ContractError
 from gptme_reliability.identity import identify
+from gptme_reliability.surfaces.endpoint import ask_server
 from gptme_reliability.surfaces.serving import Fetch, Served, look, meant
 
 _LONGEST: Final = 65_536
@@ -117,6 +118,44 @@ class Sampling:
                 except Exception:  # whatever a server does when it is asked, it is no contract
                     self._served[key] = Served()
             return self._served[key]
+
+
+def sampling_for(
+    model: str,
+    *,
+    endpoint: str | None = None,
+    given: Mapping[str, Any] | None = None,
+    mode: str | None = None,
+    tools: bool = True,
+    unknown: Unknown = "refuse",
+) -> dict[str, Any]:
+    """The sampling parameters for requests to a model, as its card and its server have them.
+
+    ``endpoint`` is the server's URL, asked for what it is and declares; without one the names
+    of OpenAI's API are used, and those of vLLM beside them.  ``given`` is what you set yourself
+    and counts first.  ``mode`` is ``"thinking"``, ``"instruct"`` or ``"base"`` where a model has
+    several.  ``tools`` says whether tools will be on offer.
+
+    Raises:
+        ContractError: nobody describes the model, or what is given may not be; one paragraph.
+        CardError: a file of cards is none.
+        InputError: the server cannot be reached.
+    """
+    served = Served() if endpoint is None else ask_server(endpoint, model)
+    cards = _cards(None)
+    agreed = contract(
+        meant(model, served, cards),
+        cards,
+        given=given,
+        declared=served.declared,
+        mode=mode,
+        tools=tools,
+        unknown=unknown,
+    )
+    wire = agreed if isinstance(agreed, Broken) else on_wire(agreed, served.backend)
+    if isinstance(wire, Broken):
+        raise ContractError(wire.message)
+    return dict(wire.params)
 
 
 def applied(body: Mapping[str, Any], wire: Wire) -> dict[str, Any]:
