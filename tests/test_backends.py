@@ -24,7 +24,7 @@ from gptme_reliability.backends import (
 from gptme_reliability.cards import load_cards
 from gptme_reliability.cards.reading import BOUNDS, read_cards
 from gptme_reliability.data import data_dir
-from gptme_reliability.surfaces.serving import Answer, Served, look, meant
+from gptme_reliability.surfaces.served import Answer, Served, look, meant
 
 BACKENDS: tuple[Backend, ...] = ("llama.cpp", "ollama", "vllm", "lmstudio", "sglang", "unknown")
 EVERYTHING: dict[str, Any] = {

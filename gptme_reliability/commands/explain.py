@@ -16,7 +16,7 @@ from gptme_reliability.data import card_dirs
 from gptme_reliability.errors import InputError
 from gptme_reliability.identity import Identity
 from gptme_reliability.surfaces.endpoint import ask_server
-from gptme_reliability.surfaces.serving import Served, meant
+from gptme_reliability.surfaces.served import Served, meant
 
 _NO_CONTRACT: Final = 1
 _VARIABLES: Final = {"TEMPERATURE": "temperature", "TOP_P": "top_p"}

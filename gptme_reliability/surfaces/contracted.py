@@ -12,7 +12,7 @@ from gptme_reliability.backends import spellings
 from gptme_reliability.contract import Broken, on_wire
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.sampling import Agreement, Sampling, applied, is_near, rejected
-from gptme_reliability.surfaces.serving import Answer, Fetch
+from gptme_reliability.surfaces.served import Answer, Fetch
 from gptme_reliability.surfaces.task import encode, where
 
 _LOG = logging.getLogger(__name__)

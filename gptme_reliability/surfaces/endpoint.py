@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gptme_reliability.errors import InputError
-from gptme_reliability.surfaces.serving import Answer, Fetch, Served, look
+from gptme_reliability.surfaces.served import Answer, Fetch, Served, look
 
 _SECONDS: Final = 5.0
 

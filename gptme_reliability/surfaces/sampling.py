@@ -18,7 +18,7 @@ from gptme_reliability.data import card_dirs
 from gptme_reliability.errors import CardError, ContractError
 from gptme_reliability.identity import identify
 from gptme_reliability.surfaces.endpoint import ask_server
-from gptme_reliability.surfaces.serving import Fetch, Served, look, meant
+from gptme_reliability.surfaces.served import Fetch, Served, look, meant
 
 _LONGEST: Final = 65_536
 _UNSUPPORTED: Final = re.compile(
