@@ -1,4 +1,5 @@
-"""The command line: ``check`` and ``lint`` for scripts, ``demo`` for people, ``cards``, ``eval``.
+"""The command line: ``check`` and ``lint`` for scripts, ``demo`` for people, ``cards``, ``eval``,
+and ``proxy`` for every other client.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -17,6 +18,7 @@ from gptme_reliability.commands.cards import add_cards
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
 from gptme_reliability.lint_command import add_lint
+from gptme_reliability.surfaces.proxy.command import add_proxy
 
 if TYPE_CHECKING:
     from gptme_reliability.types import ModelOutput, ToolDefinition, Verdict
@@ -36,6 +38,7 @@ commands:
   demo     run the real gptme against a misbehaving model, without and with the plugin
   cards    what the publishers of models say about sampling, and what is sent because of it
   eval     measure how well calls are recovered from what models wrote
+  proxy    stand between any OpenAI client and a local server
 """
 
 _EPILOG: Final = """\
@@ -118,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     add_cards(commands)
     add_eval(commands)
+    add_proxy(commands)
     return parser
 
 

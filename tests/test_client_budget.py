@@ -26,6 +26,7 @@ from scripted_server import (
 )
 
 from gptme_reliability.surfaces import asking
+from gptme_reliability.surfaces import client as blocking
 from gptme_reliability.surfaces.client import client_class
 from gptme_reliability.surfaces.host import Settings
 from gptme_reliability.types import Policy, Reject
@@ -217,7 +218,7 @@ def test_seconds_are_bounded(streamed: bool, monkeypatch: pytest.MonkeyPatch) ->
 def test_waiting(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before the first re-ask; what is waited counts as time of the re-ask."""
     waited: list[float] = []
-    monkeypatch.setattr(asking, "sleep", waited.append)
+    monkeypatch.setattr(blocking, "sleep", waited.append)
     host = RecordingHost(answer=Settings("local/tiny", policy=Policy(retries=3, backoff=1)))
     with serving(*[answer(streamed, f"tool{n}") for n in range(4)]) as script:
         (watch if streamed else ask)(script, host)
@@ -232,7 +233,7 @@ def test_waiting_is_interruptible(streamed: bool, monkeypatch: pytest.MonkeyPatc
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(asking, "sleep", interrupt)
+    monkeypatch.setattr(blocking, "sleep", interrupt)
     host = RecordingHost()
     with (
         serving(*[answer(streamed, f"tool{n}") for n in range(4)]) as script,

@@ -50,7 +50,7 @@ def test_command_line_example(tmp_path: Path) -> None:
     assert verdict["calls"] == [{"name": "shell", "arguments": {"command": "ls"}}]
 
 
-@pytest.mark.parametrize("command", ["check", "cards"])
+@pytest.mark.parametrize("command", ["check", "cards", "proxy"])
 def test_help_block(command: str) -> None:
     """The help in the README is the help of the program, whatever the line breaks."""
     start = f"usage: gptme-reliability {command} "
@@ -74,6 +74,16 @@ def test_lint_example(tmp_path: Path) -> None:
     (shown,) = (block for block in blocks("text") if not block.startswith("usage:"))
     (tmp_path / "tools.json").write_text(tools)
     assert run("lint", str(tmp_path / "tools.json")).stdout == shown
+
+
+def test_proxy_settings(tmp_path: Path) -> None:
+    """The proxy's settings in the README are settings."""
+    from gptme_reliability.surfaces.proxy.options import ModelSettings
+
+    (shown,) = (block for block in blocks("toml") if block.startswith("[reliability]"))
+    (tmp_path / "proxy.toml").write_text(shown)
+    found = ModelSettings(str(tmp_path / "proxy.toml")).of("qwen2.5:7b")
+    assert (found.values["respond"], found.facts.size_b) == (True, 7)
 
 
 def test_settings_table() -> None:

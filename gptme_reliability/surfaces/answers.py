@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_response import is_completion, read_response
@@ -15,8 +14,6 @@ from gptme_reliability.types import ModelOutput
 
 UNKNOWN_SHAPE: Final = "an answer of a shape that is not known here"
 TOO_LARGE: Final = "an answer too large to be read"
-
-_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +36,9 @@ class WholeAnswer:
         return self.body is None and not self.output.text and not self.output.tool_calls
 
 
-def read_answer(response: Any) -> WholeAnswer | None:
-    """The model's answer in a response; None when there is none, or none that can be read."""
-    return read_whole(response.status_code, response.read())
-
-
 def read_whole(status: int, raw: bytes) -> WholeAnswer | None:
-    """The same from the bytes of a response."""
+    """The model's answer in the bytes of a response; None when there is none, or none that can
+    be read."""
     if len(raw) > MOST_BYTES:
         return None
     if status >= 400:
@@ -56,21 +49,6 @@ def read_whole(status: int, raw: bytes) -> WholeAnswer | None:
     except (ValueError, RecursionError):
         return None
     return WholeAnswer(read_response(body), body, status) if is_completion(body) else None
-
-
-def peeked(chunks: Iterable[bytes]) -> tuple[bool, Iterator[bytes]]:
-    """Whether a body is in one piece, and all of its bytes.
-
-    The first byte tells, for servers send streams under any content type: JSON begins with a
-    brace, and no event does.
-    """
-    source = iter(chunks)
-    read: list[bytes] = []
-    for chunk in source:
-        read.append(chunk)
-        if start := chunk.lstrip(_BLANK):
-            return start.startswith(b"{"), chain(read, source)
-    return False, chain(read, source)
 
 
 def why(failure: Any) -> str:

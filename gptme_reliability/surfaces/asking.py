@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 from gptme_reliability.adapters.openai_history import known_ids
@@ -102,13 +102,11 @@ class Asking:
         return request
 
     def announce(self, request: ModelRequest) -> None:
-        """Tell the host that the model is about to be asked again, and let the time pass."""
+        """Tell the host that the model is about to be asked again."""
         verdict = self._attempts[-1].verdict if self._attempts else None
         if isinstance(verdict, Retry):
             asked, retries = self._budget.spent.asked, self._task.settings.policy.retries
             self._task.host.asking_again(asked, max(asked, retries), verdict)
-        if request.wait_s:
-            sleep(request.wait_s)
 
     def give_up(self, why: str) -> Ending | None:
         """The model cannot be asked again: the end, from the last answer that says anything.

@@ -24,9 +24,17 @@ def read_body(request: Any) -> dict[str, Any] | None:
     if request.method != "POST" or not request.url.path.rstrip("/").endswith(_PATH):
         return None
     try:
-        # A body that is still a stream can be read once only, so that it is not ours to read.
-        body = json.loads(request.content)
-    except (ValueError, RuntimeError, RecursionError):
+        raw = request.content
+    except RuntimeError:  # a body that is still a stream can be read once only: not ours to read
+        return None
+    return read_offer(raw)
+
+
+def read_offer(raw: bytes) -> dict[str, Any] | None:
+    """The body of a chat completion that offers tools and wants one answer, else None."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict) or not body.get("tools") or body.get("n") not in (None, 1):
         return None

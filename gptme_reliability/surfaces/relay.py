@@ -1,14 +1,15 @@
 """The streamed answer that the host reads: the server's bytes as far as they may go on, then
-what the verdict made of the rest.  Re-asks run inside it.
+what the verdict made of the rest.  Re-asks run inside it.  No I/O: see ``effects``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gptme_reliability.adapters.openai_request import write_request
 from gptme_reliability.adapters.openai_response import call_extras, sum_usage
 from gptme_reliability.adapters.openai_stream import write_chunks, write_delta
 from gptme_reliability.adapters.sse import DONE, encode_event
@@ -18,15 +19,14 @@ from gptme_reliability.surfaces.answers import (
     WholeAnswer,
     error_event,
     event,
-    peeked,
-    read_answer,
     read_whole,
     why,
 )
 from gptme_reliability.surfaces.asking import Asking, Ending, remainder
+from gptme_reliability.surfaces.effects import Body, Effect, Read, Response, Send, Wait
 from gptme_reliability.surfaces.host import Channel, Piece
 from gptme_reliability.surfaces.streaming import StreamedAnswer
-from gptme_reliability.surfaces.task import MOST_BYTES, Task
+from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode
 from gptme_reliability.types import ModelOutput, ModelRequest, Reject
 
 _IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
@@ -39,38 +39,32 @@ class Instead:
     ``final`` says that it must not be tried again.
     """
 
-    response: Any
+    response: Response
     final: bool = False
 
 
-Bytes = Generator[bytes, None, "Instead | None"]
-_Step = Generator[bytes, None, "ModelRequest | Ending | Instead | None"]
+Bytes = Generator[bytes | Effect, Any, "Instead | None"]
+_Step = Generator[bytes | Effect, Any, "ModelRequest | Ending | Instead | None"]
 
 
 class Relay:
     """One streamed exchange.
 
-    ``ask`` sends a request and returns the opened response; ``broken`` are the exceptions that
-    mean that the connection failed; ``remember`` is told how it ended.  ``whole`` says that the
-    server did not stream.
+    ``broken`` are the exceptions that mean that the connection failed; ``remember`` is told how
+    it ended.  ``whole`` says that the server did not stream.
     """
 
     def __init__(
-        self,
-        task: Task,
-        ask: Callable[[ModelRequest], Any],
-        broken: type[Exception],
-        remember: Callable[[Ending], None],
+        self, task: Task, broken: type[Exception], remember: Callable[[Ending], None]
     ) -> None:
         self._task = task
-        self._ask = ask
         self._broken = broken
         self._remember = remember
         self._asking = Asking(task, self._shown_beside)
         self._answers: list[StreamedAnswer] = []
         self._faults: list[WholeAnswer] = []  # the attempts that came as errors
-        self._failed: Any = None  # the first response, if it was an error
-        self._response: Any = None
+        self._failed: Response | None = None  # the first response, if it was an error
+        self._response: Response | None = None
         self._unsent = bytearray()  # of the first answer: what the host did not get yet
         self._showing: StreamedAnswer | None = None  # whose text the host saw last
         self._reported = False
@@ -86,7 +80,7 @@ class Relay:
         """Whether the host was shown anything that a model said."""
         return self._showing is not None
 
-    def run(self, response: Any) -> Bytes:
+    def run(self, response: Response) -> Bytes:
         """The bytes for the host, from the server's first response.
 
         Returns what to give the host instead, which is never anything once text was shown.
@@ -97,7 +91,7 @@ class Relay:
             if response.status_code >= 400:
                 instead = yield from self._first_error(response)
             else:
-                instead = yield from self._first(response.iter_bytes())
+                instead = yield from self._first(Body(response))
             return instead
         except (GeneratorExit, KeyboardInterrupt):
             self._record(self._asking.abandoned("interrupted"), interrupted=True)
@@ -114,23 +108,23 @@ class Relay:
 
     # --- the first answer -------------------------------------------------------------
 
-    def _first(self, body: Iterable[bytes]) -> Bytes:
-        self.whole, chunks = peeked(body)
+    def _first(self, body: Body) -> Bytes:
+        self.whole = yield from body.in_one_piece()
         answer = self._new_answer(verbatim=True)
-        for chunk in chunks:
+        while (chunk := (yield from body.next())) is not None:
             self._unsent += chunk
             if len(self._unsent) > MOST_BYTES:
-                return (yield from self._step_aside(chunks, TOO_LARGE))
+                return (yield from self._step_aside(body, TOO_LARGE))
             if self.whole:
                 continue
             try:
                 free = answer.feed(chunk)
             except Exception as error:  # law 11: our fault must not cost the host its answer
-                return (yield from self._step_aside(chunks, error))
+                return (yield from self._step_aside(body, error))
             if free:
                 yield self._sent(free)
             if answer.foreign:
-                return (yield from self._step_aside(chunks, UNKNOWN_SHAPE))
+                return (yield from self._step_aside(body, UNKNOWN_SHAPE))
             if answer.ended:
                 break
         if self.whole:
@@ -138,7 +132,7 @@ class Relay:
         try:
             free = answer.close()
         except Exception as error:  # law 11, as above
-            return (yield from self._step_aside(chunks, error))
+            return (yield from self._step_aside(body, error))
         if free:
             yield self._sent(free)
         if answer.error is not None:
@@ -154,14 +148,15 @@ class Relay:
         try:
             found = read_whole(200, bytes(self._unsent))
         except Exception as error:  # law 11, as above
-            return (yield from self._step_aside((), error))
+            return (yield from self._step_aside(None, error))
         if found is None:
-            return (yield from self._step_aside((), UNKNOWN_SHAPE))
+            return (yield from self._step_aside(None, UNKNOWN_SHAPE))
         self._take_whole(answer, found)
         return (yield from self._decide(self._judge(answer, found.output)))
 
-    def _first_error(self, response: Any) -> Bytes:
-        found = read_answer(response)
+    def _first_error(self, response: Response) -> Bytes:
+        yield Read(response)
+        found = read_whole(response.status_code, response.content)
         if found is None:
             other = self._asking.refused(response)
             if other is not None:
@@ -195,7 +190,7 @@ class Relay:
             while isinstance(step, ModelRequest):
                 step = yield from self._again(step)
             if isinstance(step, Ending):
-                if self._hopeless(step):
+                if self._failed is not None and self._hopeless(step):
                     self._record(step.outcome, step)
                     return Instead(self._failed, final=True)
                 said, rest = self._final(step)
@@ -204,7 +199,7 @@ class Relay:
             # The connection failed and no answer can be saved: the host's own retry is next.
             raise
         except Exception as error:  # law 11: the first answer's own bytes instead
-            return (yield from self._step_aside((), error))
+            return (yield from self._step_aside(None, error))
         if not isinstance(step, Ending):
             return step
         if said:
@@ -219,17 +214,21 @@ class Relay:
         self.close()
         self._asking.announce(request)
         try:
-            response = self._response = self._ask(request)
+            if request.wait_s:
+                yield Wait(request.wait_s)
+            response: Response = yield Send(encode(write_request(request)))
+            self._response = response
             if response.status_code >= 400:
-                found = read_answer(response)
+                yield Read(response)
+                found = read_whole(response.status_code, response.content)
                 other = self._asking.refused(response) if found is None else None
                 return other or (yield from self._again_whole(response, found))
-            whole, chunks = peeked(response.iter_bytes())
-            if whole:
-                raw = b"".join(chunks)
+            body = Body(response)
+            if (yield from body.in_one_piece()):
+                raw = yield from body.collected()
                 return (yield from self._again_whole(response, read_whole(200, raw)))
             answer = self._new_answer(verbatim=False)
-            yield from self._follow(answer, chunks)
+            yield from self._follow(answer, body)
         except self._broken as error:
             ending = self._asking.give_up(why(error))
             if ending is None:
@@ -240,7 +239,7 @@ class Relay:
             return (yield from self._no_answer(None, answer.error or bytes(self._unsent)))
         return (yield from self._judge(answer, answer.output()))
 
-    def _again_whole(self, response: Any, found: WholeAnswer | None) -> _Step:
+    def _again_whole(self, response: Response, found: WholeAnswer | None) -> _Step:
         if found is None:
             failed = response.status_code >= 400
             raw = error_event(response.content) if failed else bytes(self._unsent)
@@ -251,14 +250,14 @@ class Relay:
 
     def _judge(
         self, answer: StreamedAnswer, output: ModelOutput
-    ) -> Generator[bytes, None, ModelRequest | Ending]:
+    ) -> Generator[bytes | Effect, Any, ModelRequest | Ending]:
         """What comes next, with what is clear of a failed answer shown."""
         step = self._asking.answer(output, answer.reader.usage)
         if isinstance(step, ModelRequest):
             yield from self._leave(answer)
         return step
 
-    def _no_answer(self, response: Any, raw: bytes) -> _Step:
+    def _no_answer(self, response: Response | None, raw: bytes) -> _Step:
         """A re-ask came to nothing: the end from an earlier answer, else the failure itself."""
         failure = "asking again failed: no answer in the stream" if response is None else None
         reason = failure or why(response)
@@ -270,10 +269,10 @@ class Relay:
             yield raw
         return ending
 
-    def _follow(self, answer: StreamedAnswer, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _follow(self, answer: StreamedAnswer, body: Body) -> Generator[bytes | Effect, Any, None]:
         """Read the answer to a re-ask, showing what may be shown."""
         size = 0
-        for chunk in chunks:
+        while (chunk := (yield from body.next())) is not None:
             size += len(chunk)
             answer.feed(chunk)
             yield from self._show(answer)
@@ -315,8 +314,7 @@ class Relay:
     def _hopeless(self, ending: Ending) -> bool:
         """Whether there was nothing but errors without a word of the model."""
         return (
-            self._failed is not None
-            and isinstance(ending.outcome.verdict, Reject)
+            isinstance(ending.outcome.verdict, Reject)
             and len(self._faults) == len(self._answers)
             and all(found.says_nothing for found in self._faults)
         )
@@ -379,13 +377,14 @@ class Relay:
         template["object"] = "chat.completion.chunk"
         return template
 
-    def _step_aside(self, rest: Iterable[bytes], error: Exception | str) -> Bytes:
+    def _step_aside(self, body: Body | None, error: Exception | str) -> Bytes:
         """Give the host the first answer's own bytes."""
         self._record(None, error=error)
         if self._failed is not None and not self.showing:
             return Instead(self._failed)
         yield bytes(self._unsent)
-        yield from rest
+        if body is not None:
+            yield from body.rest()
         return None
 
     def _record(self, outcome: Any, ending: Ending | None = None, **rest: Any) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, peeked, read_whole
+from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, read_whole
 from gptme_reliability.surfaces.asking import observe
+from gptme_reliability.surfaces.effects import Body, Effect, Response
 from gptme_reliability.surfaces.streaming import StreamedAnswer
 from gptme_reliability.surfaces.task import MOST_BYTES, Task
 
 
-def observed(task: Task, response: Any) -> Generator[bytes, None, None]:
+def observed(task: Task, response: Response) -> Generator[bytes | Effect, Any, None]:
     """The server's bytes, all of them, and a report of what the verdict would have been."""
     try:
-        whole, chunks = peeked(response.iter_bytes())
-        watcher = _Watcher(task, whole)
-        for chunk in chunks:
+        body = Body(response)
+        watcher = _Watcher(task, (yield from body.in_one_piece()))
+        while (chunk := (yield from body.next())) is not None:
             # The reader may stop at the last event: what is to be said is said before it.
             watcher.watch(chunk)
             yield chunk

@@ -1,4 +1,8 @@
-"""The schema of ``[plugin.reliability]``, and one clear line for what does not fit it."""
+"""The schema of the settings, and one clear line for what does not fit it.
+
+They stand under ``[plugin.reliability]`` in gptme's config and under ``[reliability]`` in the
+proxy's; the keys are the same.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gptme_reliability.errors import ConfigError
 from gptme_reliability.types import RUNGS, Rung, Structured
-
-SECTION: Final = "plugin.reliability"
 
 
 class Strict(BaseModel):
@@ -85,7 +87,7 @@ class ModelSection(CommonSection):
 
 
 class Section(CommonSection):
-    """All of ``[plugin.reliability]``."""
+    """All of the settings."""
 
     lessons: bool | None = None
     models: dict[str, ModelSection] = Field(default_factory=dict)
@@ -113,8 +115,8 @@ FACT_KEYS: Final = frozenset(ModelSection.model_fields) - frozenset(CommonSectio
 """Keys of a model's section that describe the model instead of setting something."""
 
 
-def checked(raw: Any, where: str) -> Section:
-    """Check a section that comes from ``where``.
+def checked(raw: Any, where: str, table: str) -> Section:
+    """Check the settings under ``table`` of the file ``where``.
 
     Raises:
         ConfigError: it does not fit; one line says what, and what is near.
@@ -122,19 +124,19 @@ def checked(raw: Any, where: str) -> Section:
     try:
         return Section.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(error, where)) from None
+        raise ConfigError(_explain(error, where, table)) from None
 
 
-def _explain(error: ValidationError, where: str) -> str:
+def _explain(error: ValidationError, where: str, table: str) -> str:
     """One line on the first fault: where it stands, what is wrong, what is near."""
     fault = error.errors()[0]
     # pydantic appends the tried member of a union; those are no keys.
     path = [str(part) for part in fault["loc"] if part not in ("bool", "str", "int", "float")]
     if not path:
-        return f"{where}: [{SECTION}] must be a table"
+        return f"{where}: [{table}] must be a table"
     *parents, name = path
     in_model = len(parents) > 1 and parents[0] == "models"
-    section = f'{SECTION}.models."{parents[1]}"' if in_model else SECTION
+    section = f'{table}.models."{parents[1]}"' if in_model else table
     inner = parents[2:] if in_model else parents
     key = ".".join([*inner, name])
     place = f"{where}: [{section}]"

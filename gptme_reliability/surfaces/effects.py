@@ -1,0 +1,102 @@
+"""What an exchange asks of whoever drives it: all of its I/O, one piece at a time.
+
+A surface yields these and bytes for the host, and is sent what comes of them; a connection that
+fails is thrown in.  So the same steps run under a blocking client and on an event loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+
+
+class Response(Protocol):
+    """A server's response; ``content`` is there once it was read."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def content(self) -> bytes:
+        """All of its body."""
+
+    def close(self) -> None:
+        """Let go of the connection; nothing more is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request with this body; gives the opened response.
+
+    None is the host's own request, exactly as it came.
+    """
+
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read all of a response, so that it has its ``content``."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Gives the next bytes of a response; None behind the last."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let so many seconds pass."""
+
+    seconds: float
+
+
+Effect: TypeAlias = Send | Read | Next | Wait
+
+
+class Body:
+    """The bytes of a response, the first of which may have been looked at."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._seen: deque[bytes] = deque()
+
+    def next(self) -> Generator[Effect, Any, bytes | None]:
+        """The next bytes; None behind the last."""
+        if self._seen:
+            return self._seen.popleft()
+        chunk: bytes | None = yield Next(self._response)
+        return chunk
+
+    def in_one_piece(self) -> Generator[Effect, Any, bool]:
+        """Whether this is one JSON object and no stream.
+
+        The first byte tells, for servers send streams under any content type: JSON begins with
+        a brace, and no event does.
+        """
+        while (chunk := (yield Next(self._response))) is not None:
+            self._seen.append(chunk)
+            if start := chunk.lstrip(_BLANK):
+                return bool(start.startswith(b"{"))
+        return False
+
+    def rest(self) -> Generator[bytes | Effect, Any, None]:
+        """All that is left, as bytes for the host."""
+        while (chunk := (yield from self.next())) is not None:
+            yield chunk
+
+    def collected(self) -> Generator[Effect, Any, bytes]:
+        """All that is left, in one piece."""
+        parts = []
+        while (chunk := (yield from self.next())) is not None:
+            parts.append(chunk)
+        return b"".join(parts)

@@ -1,0 +1,239 @@
+"""Chat completions with tools: asked, checked and asked again as the client of the core does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from gptme_reliability.surfaces.answers import error_event
+from gptme_reliability.surfaces.budgets import Budgets
+from gptme_reliability.surfaces.effects import Effect, Next, Read, Response
+from gptme_reliability.surfaces.effects import Send as SendEffect
+from gptme_reliability.surfaces.memory import Memory
+from gptme_reliability.surfaces.prepare import prepare, read_offer
+from gptme_reliability.surfaces.proxy.driving import HEAVY, Drive
+from gptme_reliability.surfaces.proxy.headers import (
+    CREDENTIALS,
+    REWRITTEN,
+    Headers,
+    for_client,
+    value_of,
+)
+from gptme_reliability.surfaces.proxy.host import ProxyHost
+from gptme_reliability.surfaces.proxy.metrics import repairs_of
+from gptme_reliability.surfaces.proxy.outlet import Outlet
+from gptme_reliability.surfaces.proxy.refusing import failure_event
+from gptme_reliability.surfaces.proxy.upstream import Answer, Upstream, UpstreamFailed
+from gptme_reliability.surfaces.relay import Instead
+from gptme_reliability.surfaces.serving import (
+    UNPROCESSABLE,
+    Reply,
+    Rewritten,
+    Serving,
+    Stream,
+)
+from gptme_reliability.surfaces.task import MOST_BYTES, Task
+
+_PATH: Final = "/chat/completions"
+_JSON: Final = (b"content-type", b"application/json")
+_EVENTS: Final = (b"content-type", b"text/event-stream")
+_ENCODED: Final = frozenset({b"content-length", b"content-encoding"})
+_ONCE: Final = frozenset({b"idempotency-key"})
+_REDIRECTS: Final = range(300, 400)
+_MOST_CALLERS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it came: ``path`` is what follows ``/v1``, with its query."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes | None
+
+
+class Callers:
+    """What is remembered from request to request, each caller's own.
+
+    What one is told about refused calls is nobody else's.  Those not heard of longest are
+    forgotten first.
+    """
+
+    def __init__(self) -> None:
+        self._memories: OrderedDict[bytes, Memory] = OrderedDict()
+
+    def of(self, headers: Headers) -> Memory:
+        """The memory for a request.
+
+        Budgets are its own: two callers may well ask the same, and what failed is answered with
+        an error that nobody repeats.
+        """
+        said = [value_of(headers, name) or b"" for name in sorted(CREDENTIALS)]
+        caller = hashlib.sha256(b"\0".join(said)).digest()
+        memory = self._memories.get(caller)
+        if memory is None:
+            memory = self._memories[caller] = Memory()
+        self._memories.move_to_end(caller)
+        while len(self._memories) > _MOST_CALLERS:
+            self._memories.popitem(last=False)
+        return replace(memory, budgets=Budgets())
+
+
+async def offer(asked: Asked, host: ProxyHost, memory: Memory) -> Task | None:
+    """The task that a request is; None for one that is passed on as it is."""
+    raw = asked.body
+    if asked.method != "POST" or raw is None:
+        return None
+    if asked.path.partition("?")[0].rstrip("/") != _PATH:
+        return None
+    if len(raw) > HEAVY:
+        return await asyncio.to_thread(_task, raw, host, memory)
+    return _task(raw, host, memory)
+
+
+def _task(raw: bytes, host: ProxyHost, memory: Memory) -> Task | None:
+    body = read_offer(raw)
+    return None if body is None else prepare(host, "", body, memory)
+
+
+class Chat:
+    """One task, from the upstream to the client."""
+
+    def __init__(
+        self, asked: Asked, upstream: Upstream, outlet: Outlet, host: ProxyHost, task: Task
+    ) -> None:
+        self._asked = asked
+        self._upstream = upstream
+        self._outlet = outlet
+        self._host = host
+        self._task = task
+        self._opened: list[Answer] = []
+        self._mode = task.settings.mode
+
+    async def run(self) -> None:
+        """Serve it.
+
+        Raises:
+            UpstreamFailed: there is no answer, and the client was sent nothing yet.
+        """
+        drive: Drive[Reply] = Drive(Serving(self._task, UpstreamFailed).run(), self._perform)
+        try:
+            shown = await drive.piece()
+            assert shown is None, "a response was shown before there was one"
+            reply = drive.result
+            if isinstance(reply, Stream):
+                await self._stream(reply)
+            elif isinstance(reply, Rewritten):
+                headers = for_client(_answer(reply.response).headers, REWRITTEN)
+                await self._outlet.whole(200, [*headers, _JSON, *self._trail()], reply.content)
+            else:
+                await self._instead(reply)
+        finally:
+            drive.close()
+            for answer in self._opened:
+                answer.close()
+
+    async def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Next):
+            return await _answer(effect.response).next()
+        if isinstance(effect, SendEffect):
+            return await self._send(effect.content)
+        if isinstance(effect, Read):
+            answer = _answer(effect.response)
+            await answer.read(MOST_BYTES)
+            return len(answer.content)
+        return await asyncio.sleep(effect.seconds)
+
+    async def _send(self, content: bytes | None) -> Answer:
+        asked = self._asked
+        headers, body = asked.headers, asked.body
+        if content is not None:
+            headers = [pair for pair in headers if pair[0] not in _ONCE]
+            body = content
+        answer = await self._upstream.send(asked.method, asked.path, headers, body, decode=True)
+        self._opened.append(answer)
+        if answer.status_code in _REDIRECTS:
+            raise UpstreamFailed("redirect")
+        return answer
+
+    async def _instead(self, instead: Instead) -> None:
+        """A response of the upstream; a final error is one that nobody is to try again."""
+        answer = _answer(instead.response)
+        failed = instead.final and answer.status_code >= 500
+        status = UNPROCESSABLE if failed else answer.status_code
+        headers = [*for_client(answer.headers, _ENCODED), *self._trail()]
+        first = answer.content
+        rest = await answer.next()
+        if rest is None:
+            await self._outlet.whole(status, headers, first)
+            return
+        await self._outlet.start(status, headers)
+        await self._outlet.write(first)
+        while rest is not None:
+            await self._outlet.write(rest)
+            rest = await answer.next()
+        await self._outlet.finish()
+
+    async def _stream(self, stream: Stream) -> None:
+        drive: Drive[Instead | None] = Drive(stream.steps, self._perform)
+        upstream = _answer(stream.response)
+        headers = for_client(upstream.headers, REWRITTEN)
+        if self._mode == "on" and upstream.status_code < 400:
+            self._outlet.promise([*headers, _EVENTS, *self._trail(known=False)])
+        try:
+            await self._pieces(stream, drive, headers)
+        except UpstreamFailed as failed:
+            if self._outlet.status is None:
+                raise
+            # The client is to see a fault, and a connection that breaks as the upstream's did.
+            if self._mode == "on":
+                await self._outlet.write(failure_event(failed))
+            raise
+        finally:
+            drive.close()
+
+    async def _pieces(
+        self, stream: Stream, drive: Drive[Instead | None], headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        """What fails before anything is shown still is a response of its own, with its status
+        and headers, unless the client was kept waiting for too long."""
+        first: list[bytes] = []
+        piece: bytes | None = b""
+        while not stream.shown and (piece := await drive.piece()) is not None:
+            first.append(piece)
+        if piece is None and drive.result is not None:
+            if self._outlet.status is None:
+                await self._instead(drive.result)
+            else:
+                await self._outlet.finish(error_event(drive.result.response.content))
+            return
+        if self._outlet.status is None:
+            upstream = _answer(stream.response)
+            kind = value_of(for_client(upstream.headers), b"content-type")
+            like = (b"content-type", kind) if kind and stream.like else _EVENTS
+            status = upstream.status_code if upstream.status_code < 300 else 200
+            await self._outlet.start(status, [*headers, like, *self._trail(known=piece is None)])
+        await self._outlet.write(b"".join(first))
+        while piece is not None and (piece := await drive.piece()) is not None:
+            await self._outlet.write(piece)
+        await self._outlet.finish()
+
+    def _trail(self, *, known: bool = True) -> list[tuple[bytes, bytes]]:
+        """What the headers say of what was done, as far as it is known yet."""
+        trail = [(b"x-reliability-mode", self._mode.encode())]
+        report = self._host.report
+        if known and report is not None:
+            attempts = len(report.outcome.attempts) if report.outcome else 1
+            trail.append((b"x-reliability-attempts", b"%d" % attempts))
+            trail.append((b"x-reliability-repairs", b"%d" % repairs_of(report)))
+        return trail
+
+
+def _answer(response: Response) -> Answer:
+    """A response as what it is: all of them come from the upstream."""
+    assert isinstance(response, Answer)
+    return response

@@ -1,0 +1,82 @@
+"""Drives the steps of an exchange on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from gptme_reliability.surfaces.effects import Effect
+from gptme_reliability.surfaces.proxy.upstream import UpstreamFailed
+
+_Result = TypeVar("_Result")
+
+HEAVY: Final = 256 * 1024
+"""Bytes of answers from which on a thread works on them, so that other requests go on."""
+
+
+class Drive(Generic[_Result]):
+    """The bytes that steps show, with everything else they ask for done on the way.
+
+    ``result`` is there behind the last bytes.
+    """
+
+    result: _Result
+
+    def __init__(
+        self,
+        steps: Generator[bytes | Effect, Any, _Result] | Generator[Effect, Any, _Result],
+        perform: Callable[[Effect], Awaitable[Any]],
+    ) -> None:
+        self._steps = steps
+        self._perform = perform
+        self._taken = 0
+        self._working: asyncio.Future[Any] | None = None
+
+    async def piece(self) -> bytes | None:
+        """The next bytes; None behind the last.
+
+        Raises:
+            UpstreamFailed: the steps make nothing of it.
+        """
+        step = await self._resume(None)
+        while step is not None and not isinstance(step, bytes):
+            try:
+                value = await self._perform(step)
+            except UpstreamFailed as error:
+                step = self._advance(partial(self._steps.throw, error))
+            else:
+                step = await self._resume(value)
+        return step
+
+    def close(self) -> None:
+        """Nobody wants the rest."""
+        if self._working is not None and not self._working.done():
+            # Steps that run in a thread cannot be closed while they do.
+            self._working.add_done_callback(self._close_behind)
+        else:
+            self._steps.close()
+
+    async def _resume(self, value: Any) -> bytes | Effect | None:
+        resume = partial(self._advance, partial(self._steps.send, value))
+        # An answer gives its bytes or, read at once, their number.
+        self._taken += len(value) if isinstance(value, bytes) else 0
+        self._taken += value if isinstance(value, int) else 0
+        if self._taken <= HEAVY:
+            return resume()
+        self._working = asyncio.get_running_loop().run_in_executor(None, resume)
+        step: bytes | Effect | None = await asyncio.shield(self._working)
+        return step
+
+    def _close_behind(self, working: asyncio.Future[Any]) -> None:
+        if not working.cancelled():
+            working.exception()  # it is nobody's any more
+        self._steps.close()
+
+    def _advance(self, advance: Callable[[], bytes | Effect]) -> bytes | Effect | None:
+        try:
+            return advance()
+        except StopIteration as stop:
+            self.result = stop.value
+            return None

@@ -1,0 +1,80 @@
+"""Who may ask: the names the proxy goes by, the pages that may call it, and the key.
+
+A page in a browser can send requests to this machine, under a name of its own that leads here.
+So a request must name an address or a host that the proxy goes by, and what comes from a page
+must come from one that is allowed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+from gptme_reliability.surfaces.proxy.headers import Headers, value_of
+from gptme_reliability.surfaces.proxy.options import Options, is_local
+from gptme_reliability.surfaces.proxy.refusing import Refused
+
+_OPEN_PATHS: Final = frozenset({"/healthz"})
+_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})
+
+
+class Guard:
+    """Lets requests in, or raises ``Refused``."""
+
+    def __init__(self, options: Options) -> None:
+        self._key = options.api_key.encode() if options.api_key else None
+        own = () if options.host in _ANY_ADDRESS else (options.host,)
+        self._hosts = frozenset(host.lower() for host in (*own, *options.allow_hosts))
+        self._any_host = "*" in self._hosts
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in options.allow_origins)
+
+    def check(self, path: str, headers: Headers) -> None:
+        """Let a request in.
+
+        Raises:
+            Refused: it is for another host, from a strange page, or without the key.
+        """
+        if not self._named(value_of(headers, b"host")):
+            raise Refused(403, "host_not_allowed", "this host name is not served here")
+        origin = value_of(headers, b"origin")
+        if origin is not None and not self._welcome(origin.decode("latin-1")):
+            raise Refused(403, "origin_not_allowed", "this origin may not call the proxy")
+        if self._key is not None and path not in _OPEN_PATHS and not self._has_key(headers):
+            raise Refused(401, "invalid_api_key", "the proxy needs its API key")
+
+    def _named(self, host: bytes | None) -> bool:
+        if self._any_host:
+            return True
+        name = _host_name("//" + (host or b"").decode("latin-1"))
+        # Only a name can be made to lead elsewhere; an address is what it is.
+        return name is not None and (name in self._hosts or is_local(name) or _is_address(name))
+
+    def _welcome(self, origin: str) -> bool:
+        if origin.lower() in self._origins or "*" in self._origins:
+            return True
+        name = _host_name(origin)
+        return name is not None and is_local(name)
+
+    def _has_key(self, headers: Headers) -> bool:
+        given = value_of(headers, b"x-api-key") or b""
+        scheme, _, token = (value_of(headers, b"authorization") or b"").partition(b" ")
+        found = [given] + ([token.strip()] if scheme.lower() == b"bearer" else [])
+        key = self._key or b""
+        return any([hmac.compare_digest(one, key) for one in found])
+
+
+def _host_name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

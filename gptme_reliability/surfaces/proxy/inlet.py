@@ -1,0 +1,69 @@
+"""The request as it comes in: its body, within bounds, and whether the client is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from gptme_reliability.surfaces.proxy.headers import Headers, value_of
+from gptme_reliability.surfaces.proxy.refusing import Refused
+
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class Gone(Exception):
+    """The client left."""
+
+
+async def read_body(receive: Receive, headers: Headers, most: int, stall: float) -> bytes | None:
+    """The body of a request; None where it has none.
+
+    Raises:
+        Refused: it is larger than ``most`` bytes, or nothing came for ``stall`` seconds.
+        Gone: the client left.
+    """
+    declared = value_of(headers, b"content-length")
+    if declared is None and value_of(headers, b"transfer-encoding") is None:
+        return None
+    if declared is not None and int(declared) > most:
+        raise _too_large(most)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            message = await asyncio.wait_for(receive(), stall)
+        except asyncio.TimeoutError:
+            raise Refused(408, "request_timeout", "the request's body did not come") from None
+        if message["type"] == "http.disconnect":
+            raise Gone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(413, "request_too_large", f"the request's body is larger than {most} bytes")
+
+
+class Departure:
+    """Cancels a task when its client leaves; ``gone`` says that it did."""
+
+    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self.gone = False
+        self._watching = asyncio.ensure_future(self._watch(receive))
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._task.cancel()
+
+    def stop(self) -> None:
+        """The response is finished."""
+        self._watching.cancel()

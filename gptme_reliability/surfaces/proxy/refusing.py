@@ -1,0 +1,45 @@
+"""The proxy's own errors, in the shape of the API that was called."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+_KINDS: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "invalid_request_error",
+    504: "timeout_error",
+}
+_ANTHROPIC: Final = "/v1/messages"
+
+
+class Refused(Exception):
+    """A request that gets an error of the proxy's own; ``code`` is for programs."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def error_body(refused: Refused, path: str = "") -> bytes:
+    """The JSON that the API at ``path`` uses for errors."""
+    kind = _KINDS.get(refused.status, "api_error")
+    if path.startswith(_ANTHROPIC):
+        return _json({"type": "error", "error": {"type": kind, "message": refused.message}})
+    error = {"message": refused.message, "type": kind, "param": None, "code": refused.code}
+    return _json({"error": error})
+
+
+def failure_event(refused: Refused) -> bytes:
+    """The same as an event of a stream of chat completions."""
+    return b"data: " + error_body(refused) + b"\n\n"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,131 @@
+"""The proxy as a process: uvicorn, with bounds on what a connection may cost before a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any, Final
+
+import uvicorn
+
+from gptme_reliability.errors import ConfigError
+from gptme_reliability.surfaces.proxy.app import ABORT, build
+from gptme_reliability.surfaces.proxy.options import Options
+
+_MOST_HEAD: Final = 64 * 1024
+_HEAD_S: Final = 30.0
+_IDLE_S: Final = 75
+_BACKLOG: Final = 1024
+
+
+def make(options: Options) -> uvicorn.Server:
+    """The server, not started.
+
+    Raises:
+        ConfigError: the settings cannot be read.
+    """
+    config = uvicorn.Config(
+        build(options),
+        http=_protocol(),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level=logging.CRITICAL,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_IDLE_S,
+        timeout_graceful_shutdown=max(1, round(options.grace)),
+        h11_max_incomplete_event_size=_MOST_HEAD,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at this address.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"cannot listen on {host} port {port}: {reason}") from None
+    # Connections inherit it; asyncio itself sets it for sockets only that it made.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _protocol() -> Any:
+    """How connections are read: by httptools, or by h11 where that does not install.
+
+    h11 bounds the size of a request's head by itself, and not its time.
+    """
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    except ImportError:
+        return _plain_protocol()
+
+    class Bounded(HttpToolsProtocol):
+        """Ends a connection whose request's head is too long, or takes too long."""
+
+        _head = 0
+        _in_head = False
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.app_state = {**self.app_state, ABORT: transport.abort}
+            self._expect_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._in_head:
+                self._head += len(data)
+                if self._head > _MOST_HEAD:
+                    self.transport.abort()
+
+        def on_message_begin(self) -> None:
+            self._head, self._in_head = 0, True
+            if self._timer is None:
+                self._expect_head()
+            super().on_message_begin()
+
+        def on_headers_complete(self) -> None:
+            self._in_head = False
+            self._stop_timer()
+            super().on_headers_complete()
+
+        def _expect_head(self) -> None:
+            self._timer = self.loop.call_later(_HEAD_S, self._abort)
+
+        def _abort(self) -> None:
+            self.transport.abort()
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return Bounded
+
+
+def _plain_protocol() -> Any:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Plain(H11Protocol):
+        """Lets requests end their connection."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.app_state = {**self.app_state, ABORT: transport.abort}
+
+    return Plain
