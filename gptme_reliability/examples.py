@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
-from gptme_reliability.dialects.encode import ENCODERS, EncodingError, encode
+from gptme_reliability.dialects.encode import ENCODERS, HOST_DIALECTS, EncodingError, encode
 from gptme_reliability.resolve import properties, required
 from gptme_reliability.types import Call, RefusedCall, ToolDefinition
 
@@ -33,8 +33,9 @@ def spelled(
     arguments = example(tool, named)
     encoder = _WRITTEN_BY.get(dialect or "", dialect or "")
     if encoder in ENCODERS:
+        defined = [tool] if encoder in HOST_DIALECTS else ()
         try:
-            return encode([Call(tool.name, arguments)], encoder), True
+            return encode([Call(tool.name, arguments)], encoder, defined), True
         except EncodingError:
             pass  # a name that this dialect cannot carry
     return json.dumps(arguments, ensure_ascii=False, default=str), False

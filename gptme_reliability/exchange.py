@@ -17,6 +17,7 @@ from gptme_reliability.budget import About, Budget, Question
 from gptme_reliability.enforce import was_cut
 from gptme_reliability.errors import RequestRefused
 from gptme_reliability.feedback import DOUBTS, render
+from gptme_reliability.in_text import check_in_text
 from gptme_reliability.ladder import CONSTRAINED, Asked, Ladder, Learned
 from gptme_reliability.pipeline import check
 from gptme_reliability.respond import spoken
@@ -109,7 +110,9 @@ def exchange(
             if not isinstance(verdict, Retry):
                 return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
             if verdict.calls and policy.partial == "stand":
-                accepted = Accept(verdict.calls, verdict.text, verdict.repairs, verdict.refused)
+                accepted = Accept(
+                    verdict.calls, verdict.text, verdict.repairs, verdict.refused, verdict.written
+                )
                 return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
             again = _again(ladder, budget, attempts, output, verdict)
             if isinstance(again, str) or _sent(again[0].request) in sent:
@@ -134,6 +137,8 @@ def _heard(
     facts: ModelFacts | None,
 ) -> Verdict:
     """The verdict on an answer, with what was said through the tool for talking as its text."""
+    if request.host is not None:
+        return check_in_text(output, request.tools, request.host, policy, request.messages)
     verdict = check(output, asked.tools, policy, messages=request.messages, facts=facts)
     called = bool(verdict.calls or verdict.refused)
     ladder.heard(asked, called=called)
@@ -214,6 +219,7 @@ def give_up(verdict: Retry, attempts: int, why: str = "") -> Reject:
         text=verdict.text,
         repairs=verdict.repairs,
         refused=verdict.refused,
+        written=verdict.written,
     )
 
 

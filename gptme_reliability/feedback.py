@@ -62,14 +62,16 @@ def render(
     tools: Sequence[ToolDefinition],
     policy: Policy = Policy(),
     refused: Sequence[RefusedCall] = (),
+    *,
+    dialect: str | None = None,
 ) -> str:
     """All violations of an answer as one text for the model, of ``policy.feedback_chars`` at most.
 
-    Examples are in the dialect that the ``refused`` calls were written in.  A smaller cap first
-    shortens what was written and what is allowed; a fault and an example stay to the last, and
-    an example is whole or not there.
+    Examples are in ``dialect``, else in the one that the ``refused`` calls were written in.  A
+    smaller cap first shortens what was written and what is allowed; a fault and an example stay
+    to the last, and an example is whole or not there.
     """
-    renderer = _Renderer(violations, tools, policy, dialect_of(refused))
+    renderer = _Renderer(violations, tools, policy, dialect or dialect_of(refused))
     text = renderer.text()
     # A lone surrogate would break the request that carries the text.
     return text.encode("utf-8", "replace").decode()

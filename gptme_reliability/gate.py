@@ -19,12 +19,29 @@ from gptme_reliability.dialects.openers import (
     partial_start,
 )
 from gptme_reliability.dialects.table import CALL_FENCES, FENCES_OF_CALLS
+from gptme_reliability.types import HostFormat
 
 # gptme's own pattern for a call in text, cut off before the JSON: a line that begins so.
 _HOST_LINE: Final = re.compile(r"^@[^\r\n]+?\([\w\-:.]+\):", re.MULTILINE)
 # Enough to see the end of a reasoning block, behind which a line begins for some hosts.
 _CONTEXT: Final = len("</thinking>")
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\r\n]*)([\r\n]?)")
+
+# Where a call may begin in a host's own format, beside the fences that begin a line; ``begun``
+# is what only more text can decide.  What is no XML keeps a strict host from reading any call,
+# and the end of reasoning is none without its beginning.
+_INLINE: Final = re.compile(
+    r"(?<=[^\s`])[ \t]{0,64}`{3}|<tool-use>|"
+    r"(?P<begun>(?<=[^\s`])[ \t]{0,64}`{1,2}\Z|<(?:t(?:o(?:o(?:l(?:-(?:u(?:se?)?)?)?)?)?)?)?\Z)"
+)
+_TAG: Final = re.compile(r"<(?!/?think(?:ing)?>)(?:(?P<begun>[/a-z]{0,10}\Z)|(?=[A-Za-z/!?]))")
+_SIGN: Final = re.compile(r"<(?!think(?:ing)?>)(?:(?P<begun>[/a-z]{0,10}\Z)|)|&")
+_HOLDS: Final = {
+    ("markdown", False): _INLINE,
+    ("markdown", True): _INLINE,
+    ("xml", False): _TAG,
+    ("xml", True): _SIGN,
+}
 
 
 def _nothing_runs(_tag: str) -> bool:
@@ -35,14 +52,19 @@ class Gate:
     """Tells, piece by piece, how much of an answer may be shown.
 
     ``names`` are those a bare Python call may begin with (see ``callable_names``);
-    ``runnable_tag`` tells whether the host would run a fence with this tag.
+    ``runnable_tag`` tells whether the host would run a fence with this tag.  ``form`` is the
+    format of a host that reads calls in the text.
     """
 
     def __init__(
-        self, names: Iterable[str] = (), runnable_tag: Callable[[str], bool] = _nothing_runs
+        self,
+        names: Iterable[str] = (),
+        runnable_tag: Callable[[str], bool] = _nothing_runs,
+        form: HostFormat | None = None,
     ) -> None:
         self._names = frozenset(names)
         self._runnable_tag = runnable_tag
+        self._holds = None if form is None else _HOLDS[form.form, form.strict]
         # The first ``_known`` characters are context: they tell whether a line begins there.
         self._buffer = "\n"
         self._known = 1
@@ -80,6 +102,17 @@ class Gate:
         self._buffer, self._known = self._buffer[start:], end - start
 
     def _clear_until(self) -> int:
+        """The same, and no further than where a host's call may begin amid a line."""
+        clear = self._clear_of_openers()
+        if self._holds is None:
+            return clear
+        found = self._holds.search(self._buffer, self._known)
+        if found is None or found.start() >= clear:
+            return clear
+        self._held = self._held or found["begun"] is None
+        return found.start()
+
+    def _clear_of_openers(self) -> int:
         """The index in the buffer up to which nothing can be a call; may set ``_held``."""
         host = _HOST_LINE.search(self._buffer, self._known)
         limit = host.start() if host else len(self._buffer)

@@ -71,7 +71,7 @@ def check(
     cut = enforce.was_cut(output.finish_reason)
     natives = read_native(output.tool_calls or ())
     judged = [
-        settle(_cut_native(raw, cut and index == len(natives) - 1), tools, policy, index)
+        settle(cut_native(raw, cut and index == len(natives) - 1), tools, policy, index)
         for index, raw in enumerate(natives)
     ]
     judged = [
@@ -102,7 +102,7 @@ def _stopped(
     return order.keep(judged, messages, tools, policy)
 
 
-def _cut_native(raw: RawCall, struck: bool) -> RawCall:
+def cut_native(raw: RawCall, struck: bool) -> RawCall:
     """The call at which the output was cut is asked for again, however whole it looks."""
     if not struck:
         return raw
@@ -148,11 +148,11 @@ def _calls_in_text(
     late: list[RefusedCall] = []
     removed: list[tuple[int, int]] = []
     for span, placement in zip(spans, place(head, spans), strict=True):
-        if placement == "text" or not _is_attempt(span, tools):
+        if placement == "text" or not is_attempt(span, tools):
             continue
         written = head[span.start : span.end]
         if placement == "unclear":
-            judged += _unclear(span, tools, policy, len(judged), written)
+            judged += unclear_span(span, tools, policy, len(judged), written)
             continue
         stretch = (span.start, after_leaked_tokens(head, span.end))
         if placement == "late":
@@ -160,15 +160,15 @@ def _calls_in_text(
             reason = "it follows text that follows another call; ask for it after the results"
             late += [RefusedCall(raw.name, reason, feedback.shorten(written)) for raw in span.calls]
             continue
-        flaws = _flaws(span, head, cut, guard)
-        found = _judged(span, flaws, tools, policy, len(judged), written)
+        flaws = flaws_of(span, head, cut, guard)
+        found = judged_span(span, flaws, tools, policy, len(judged), written)
         if found:
             removed.append(stretch)
             judged += found
     return _Found(judged, _without(text, removed), tuple(late))
 
 
-def _judged(
+def judged_span(
     span: Span,
     flaws: Sequence[Flaw | None],
     tools: Sequence[ToolDefinition],
@@ -194,7 +194,7 @@ def _judged(
     ]
 
 
-def _unclear(
+def unclear_span(
     span: Span, tools: Sequence[ToolDefinition], policy: Policy, first: int, written: str
 ) -> list[Judged]:
     """Calls that may be meant or shown: asked about, and left in the text as they are.
@@ -212,7 +212,7 @@ def _unclear(
     ]
 
 
-def _is_attempt(span: Span, tools: Sequence[ToolDefinition]) -> bool:
+def is_attempt(span: Span, tools: Sequence[ToolDefinition]) -> bool:
     """Whether a span that stands like a call tries to call something at all.
 
     Without a marker, data can look like a call: then it must name a tool, or bring the
@@ -232,9 +232,9 @@ def _speaks_of_tools(raw: RawCall, tools: Sequence[ToolDefinition]) -> bool:
     return any(set(raw.arguments) <= set(tool.parameters.get("properties") or ()) for tool in tools)
 
 
-def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw | None]:
+def flaws_of(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw | None]:
     """For each call of a span, what its place and the conversation say against it."""
-    flaw = _span_flaw(span, cut)
+    flaw = span_flaw(span, cut)
     if flaw is not None:
         return [flaw] * len(span.calls)
     echo = Flaw("echo", "the call only repeats what was quoted in the conversation")
@@ -248,7 +248,7 @@ def _flaws(span: Span, text: str, cut: bool, guard: EchoGuard) -> Sequence[Flaw 
     return flaws
 
 
-def _span_flaw(span: Span, cut: bool) -> Flaw | None:
+def span_flaw(span: Span, cut: bool) -> Flaw | None:
     """What speaks against every call of a span, however well it reads."""
     # A marker may end reasoning without its tag, but not where the reasoning was cut off.
     if span.thinking and (cut or not span.marked):

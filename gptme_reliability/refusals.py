@@ -15,19 +15,26 @@ _INERT: Final = str.maketrans(
 
 def final_text(verdict: Accept | Reject) -> str:
     """The text the host gets: the answer's own, and for a Reject one inert line per refusal."""
-    if isinstance(verdict, Accept):
+    return verdict.text if isinstance(verdict, Accept) else with_refusals(verdict)
+
+
+def with_refusals(verdict: Accept | Reject) -> str:
+    """The same, with one inert line per refusal whatever the verdict."""
+    if isinstance(verdict, Accept) and not verdict.refused:
         return verdict.text
     lines = refusal_lines(verdict)
     return "\n\n".join(part for part in (verdict.text.rstrip(), "\n".join(lines)) if part)
 
 
-def refusal_lines(verdict: Reject) -> list[str]:
+def refusal_lines(verdict: Accept | Reject) -> list[str]:
     """One line for each call that was not run, of a form that no parser takes for a call."""
     lines = [
         f"(not run: {inert(refused.name or 'a tool call')} - {inert(refused.reason)})"
         for refused in verdict.refused
     ]
-    return lines or [f"(not run: {inert(verdict.reason)})"]
+    if lines or isinstance(verdict, Accept):
+        return lines
+    return [f"(not run: {inert(verdict.reason)})"]
 
 
 def inert(text: str) -> str:

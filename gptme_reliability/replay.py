@@ -55,7 +55,8 @@ def asked_again(
     """
     if policy.failed == "rewind":
         return replace(request, messages=_rewound(request, verdict, policy, "left_out"))
-    added = _native(asked, output, verdict, policy) or _in_words(output, verdict, policy)
+    native = () if asked.host else _native(asked, output, verdict, policy)
+    added = native or _in_words(output, verdict, policy)
     return replace(asked, messages=(*asked.messages, *added))
 
 

@@ -46,6 +46,14 @@ Structured: TypeAlias = Literal["response_format", "json_schema", "structured_ou
 """Under which key a server takes the JSON schema of an answer: OpenAI's, llama.cpp's, vLLM's,
 Ollama's."""
 
+Layout: TypeAlias = Literal["positional", "json", "free"]
+"""What the body of a call in a host's text format holds.
+
+``positional``: the last required argument, those before it stand on the opening line.
+``json``: all arguments as one JSON object.
+``free``: whatever the tool itself reads from it; nothing about it can be checked.
+"""
+
 Language: TypeAlias = Literal["en", "zh"]
 """The languages in which a model can be told what was wrong."""
 
@@ -181,12 +189,17 @@ class RefusedCall:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The answer may go to the host: these calls run, this is its text."""
+    """The answer may go to the host: these calls run, this is its text.
+
+    For a host with a text format the calls stand in the text, ``written`` as they stand there;
+    the same for ``Retry`` and ``Reject``.
+    """
 
     calls: tuple[Call, ...] = ()
     text: str = ""
     repairs: tuple[Repair, ...] = ()
     refused: tuple[RefusedCall, ...] = ()
+    written: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -204,6 +217,7 @@ class Retry:
     text: str = ""
     repairs: tuple[Repair, ...] = ()
     refused: tuple[RefusedCall, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +230,7 @@ class Reject:
     text: str = ""
     repairs: tuple[Repair, ...] = ()
     refused: tuple[RefusedCall, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 Verdict: TypeAlias = Accept | Retry | Reject
@@ -322,11 +337,32 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class HostFormat:
+    """How a host wants calls in the text of an answer, where it uses no native ones.
+
+    ``blocks`` are the tags that it runs and the tools they stand for; ``layouts`` says of tools
+    what their calls hold, those that are not named are ``free``.  A ``strict`` host reads no call
+    of an answer in which anything is no well-formed XML.
+    """
+
+    form: Literal["markdown", "xml"]
+    blocks: Mapping[str, str]
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    strict: bool = False
+
+    @property
+    def dialect(self) -> str:
+        """The id of the dialect that the host reads."""
+        return f"gptme_{self.form}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """A request for a model, independent of the wire.
 
     ``messages`` are OpenAI chat messages; ``params`` is the rest of the request's body,
     untouched.  ``wait_s`` is how many seconds whoever sends it should let pass before.
+    ``host`` is set where calls are expected in the text; the tools are not sent then.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -334,3 +370,4 @@ class ModelRequest:
     model: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     wait_s: float = 0.0
+    host: HostFormat | None = None

@@ -152,6 +152,21 @@ FAULTS: Final[tuple[Words, ...]] = (
         "the tool takes no arguments, and the call has a body", "该工具不接受参数，而调用带有内容"
     ),
     Words("the block has no closing fence", "代码块没有结束标记"),
+    Words("the output was cut off in this block", "输出在这个代码块中被截断"),
+    Words("the output was cut off in this call", "输出在这个调用中被截断"),
+    Words("it is not clear where this block ends", "不清楚这个代码块在何处结束"),
+    Words("its lines are indented unevenly", "各行的缩进不一致"),
+    Words(
+        "a quotation or here-document in it is not closed", "其中有引号或 here-document 没有结束"
+    ),
+    Words(
+        "its body is a JSON object where plain text is wanted", "此处应为纯文本，而内容是 JSON 对象"
+    ),
+    Words("its arguments are one JSON object", "该工具的参数应写成一个 JSON 对象"),
+    Words("text follows the JSON object", "JSON 对象后面还有文字"),
+    Words(
+        "this call cannot be written in this format: {fault}", "这个调用无法用此格式书写：{fault}"
+    ),
     Words("the call's tag is not closed", "调用的标签没有闭合"),
     Words("there is no such tool", "没有这个工具"),
     # The answer and its calls.

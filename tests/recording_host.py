@@ -14,7 +14,7 @@ from scripted_server import TOOLS, Reply, Script, serving
 from gptme_reliability.surfaces.client import client_class
 from gptme_reliability.surfaces.host import Piece, Report, Settings
 from gptme_reliability.surfaces.sampling import Agreement, Terms
-from gptme_reliability.types import Call, Repair, Retry
+from gptme_reliability.types import Call, HostFormat, Repair, Retry
 
 MESSAGES: list[Any] = [{"role": "user", "content": "look around"}]
 
@@ -30,6 +30,7 @@ class RecordingHost:
     reports: list[Report] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
     shown: list[Piece] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
     answered: int = 0
 
     def terms(self, provider: str, body: Mapping[str, Any]) -> Terms | None:
@@ -41,7 +42,7 @@ class RecordingHost:
 
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         self._maybe_break("settings")
-        assert provider == "local" and body["tools"]
+        assert provider == "local"
         return self.answer
 
     def defuse(
@@ -59,6 +60,21 @@ class RecordingHost:
         if inert == text:
             return reasoning, text, ()
         return reasoning, inert, (Repair("host_call", "$.text", text, inert, "presentation"),)
+
+    def settle_text(
+        self,
+        reasoning: str | None,
+        text: str,
+        written: Sequence[str],
+        form: HostFormat,
+        *,
+        streamed: bool,
+        shown: Sequence[Piece] = (),
+    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+        self.shown, self.written = list(shown), list(written)
+        self._maybe_break("settle_text")
+        assert all(one in text for one in written)
+        return reasoning, text, ()
 
     def runnable_tag(self, tag: str) -> bool:
         self._maybe_break("runnable_tag")

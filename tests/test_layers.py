@@ -36,9 +36,10 @@ LAYERS = (
             "words",
             "refusals",
             "lint",
+            "host_writing",
         ),
     ),
-    ("pipeline",),
+    ("pipeline", "in_text"),
     (
         *("exchange", "ladder", "budget", "replay", "respond", "gate"),
         *("prompting", "prompted_messages", "prompt_dialects", "call_schemas"),

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,6 +40,13 @@ each = pytest.mark.parametrize("body", [BODY, PLAIN], ids=["checked", "passed"])
 
 
 CLIENT = httpx.Client(timeout=20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def closed_behind() -> Iterator[None]:
+    """No connection outlives the tests."""
+    yield
+    CLIENT.close()
 
 
 def post(url: str, body: dict[str, Any], **extra: Any) -> httpx.Response:

@@ -71,7 +71,7 @@ def test_values() -> None:
         "structured",
         "temperature",
     ]
-    assert fields(Accept) == ["calls", "text", "repairs", "refused"]
+    assert fields(Accept) == ["calls", "text", "repairs", "refused", "written"]
     assert fields(Retry)[:4] == ["feedback", "violations", "calls", "text"]
     assert fields(Reject)[:4] == ["reason", "violations", "calls", "text"]
     assert ToolDefinition.from_openai({"type": "function", "function": {"name": "x"}}).name == "x"

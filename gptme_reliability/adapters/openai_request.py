@@ -30,12 +30,15 @@ def read_request(body: Mapping[str, Any]) -> ModelRequest:
 
 
 def write_request(request: ModelRequest) -> dict[str, Any]:
-    """The body of a request; a tool that is still on offer keeps the object it came in."""
+    """The body of a request; a tool that is still on offer keeps the object it came in.
+
+    Where the host has calls in the text, its own prompt tells of the tools.
+    """
     body: dict[str, Any] = {"messages": [dict(message) for message in request.messages]}
     if request.model is not None:
         body["model"] = request.model
     body.update(request.params)
-    if request.tools or "tools" in body:
+    if request.host is None and (request.tools or "tools" in body):
         body["tools"] = _write_tools(request.tools, body.get("tools"))
     return body
 

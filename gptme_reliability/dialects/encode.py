@@ -245,5 +245,8 @@ _READERS: Final[Mapping[str, _Reader]] = {
     host_formats.MARKDOWN: host_formats.decode_markdown,
     host_formats.XML: host_formats.decode_xml,
 }
+HOST_DIALECTS: Final = frozenset(_READERS)
+"""Those in which a host has calls written; no model has learnt them."""
+
 ENCODERS: Final = (*_WRITERS, *_TEXT_WRITERS)
 """Every dialect that can be written."""

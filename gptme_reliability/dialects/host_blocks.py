@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -55,8 +55,17 @@ class _Line(NamedTuple):
 
 def find_blocks(text: str) -> Iterator[Block]:
     """The blocks in order, the unclosed one at the end included."""
-    begin = _behind_reasoning(text) if "```" in text else None
+    begin = behind_reasoning(text) if "```" in text else None
     return iter(()) if begin is None else _Finder(_lines(text, begin)).blocks()
+
+
+def open_script(tool: str, lines: Sequence[str]) -> bool:
+    """Whether a script of this tool ends within a quotation or a here-document."""
+    script = _Script(tool)
+    for line in lines if script.known else ():
+        word = script.read(line)
+        script.heredoc = word or script.heredoc
+    return script.quoting or script.heredoc is not None
 
 
 def _lines(text: str, begin: int) -> list[_Line]:
@@ -67,7 +76,7 @@ def _lines(text: str, begin: int) -> list[_Line]:
     return [*lines, _Line(text[begin:], begin)]
 
 
-def _behind_reasoning(text: str) -> int | None:
+def behind_reasoning(text: str) -> int | None:
     """Where the text begins behind its reasoning; None where reasoning never ends.
 
     A tag that opens amid a line, as behind a fence, opens no reasoning.

@@ -29,7 +29,7 @@ XML: Final = "gptme_xml"
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class Places:
     """Where a tool's parameters stand: on the opening line, and in the body."""
 
     line: tuple[str, ...]
@@ -37,7 +37,7 @@ class _Places:
     body_required: bool
 
     @classmethod
-    def of(cls, tool: ToolDefinition) -> _Places:
+    def of(cls, tool: ToolDefinition) -> Places:
         properties, required = tool.parameters.get("properties"), tool.parameters.get("required")
         names = list(properties) if isinstance(properties, Mapping) else []
         needed = [n for n in names if isinstance(required, list) and n in required]
@@ -56,7 +56,7 @@ class _Places:
         return found
 
 
-def _raw(name: str, places: _Places, line: Sequence[str], body: str) -> RawCall:
+def _raw(name: str, places: Places, line: Sequence[str], body: str) -> RawCall:
     found = places.arguments(line, body)
     if isinstance(found, Flaw):
         return RawCall(name, flaw=found)
@@ -68,10 +68,10 @@ def _raw(name: str, places: _Places, line: Sequence[str], body: str) -> RawCall:
 
 def decode_markdown(text: str, tools: Sequence[ToolDefinition]) -> tuple[Span, ...]:
     """Find the blocks that gptme would run: those whose tag begins with a tool's name."""
-    return tuple(_fenced(text, {tool.name: _Places.of(tool) for tool in tools}))
+    return tuple(_fenced(text, {tool.name: Places.of(tool) for tool in tools}))
 
 
-def _fenced(text: str, places: Mapping[str, _Places]) -> Iterator[Span]:
+def _fenced(text: str, places: Mapping[str, Places]) -> Iterator[Span]:
     for block in find_blocks(text):
         name, _, rest = block.tag.partition(" ")
         if name not in places:
@@ -111,7 +111,7 @@ def decode_xml(text: str, tools: Sequence[ToolDefinition]) -> tuple[Span, ...]:
 class _XmlReader:
     def __init__(self, text: str, tools: Sequence[ToolDefinition]) -> None:
         self._text = text
-        self._places = {tool.name: _Places.of(tool) for tool in tools}
+        self._places = {tool.name: Places.of(tool) for tool in tools}
         self._names = "|".join(re.escape(name) for name in self._places) or r"(?!)"
 
     def spans(self) -> Iterator[Span]:
@@ -161,7 +161,7 @@ class _XmlReader:
         found: dict[str, str] = {}
         while match := _ATTRIBUTE.match(self._text, position):
             written = match[2] if match[2] is not None else match[3]
-            found[match[1]] = _plain(_LINE_WHITE.sub(" ", written))
+            found[match[1]] = plain_text(_LINE_WHITE.sub(" ", written))
             position = match.end()
         return found, position
 
@@ -172,10 +172,11 @@ class _XmlReader:
         ).search(self._text, start)
         if end is None:
             return None, len(self._text)
-        return _plain(_LINE_END.sub("\n", self._text[start : end.start()])).strip(), end.end()
+        return plain_text(_LINE_END.sub("\n", self._text[start : end.start()])).strip(), end.end()
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
+    """A text out of tags, with what its entities stand for."""
     return _ENTITY.sub(_character, text)
 
 
@@ -256,7 +257,7 @@ def _element(call: Call, tool: ToolDefinition) -> str:
 
 def _placed(call: Call, tool: ToolDefinition) -> tuple[dict[str, str], str]:
     """The texts of a call for its opening line, by parameter, and the one for its body."""
-    places = _Places.of(tool)
+    places = Places.of(tool)
     for name in call.arguments:
         if name not in places.line and name != places.body:
             raise EncodingError(f"{call.name}: the argument {name!r} has no place in this format")

@@ -30,7 +30,7 @@ def fence_ranges(text: str) -> list[tuple[int, int]]:
         return []
     ranges: list[tuple[int, int]] = []
     opening: tuple[int, str] | None = None
-    reasoned = _closed_reasoning(text)
+    reasoned = closed_reasoning(text)
     for match in _FENCE.finditer(text):
         if any(start < match.start() < end for start, end in reasoned):
             continue
@@ -44,7 +44,7 @@ def fence_ranges(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def _closed_reasoning(text: str) -> list[tuple[int, int]]:
+def closed_reasoning(text: str) -> list[tuple[int, int]]:
     """The stretches of closed reasoning: a fence that opens there does not reach further."""
     found: list[tuple[int, int]] = []
     while len(found) < _MOST_REASONINGS:

@@ -48,7 +48,16 @@ gptme reported it as a success.
 """
 
 TOOLS = "shell,ipython,save,append,patch,read,complete"
-COMPLETE: Answer = {"calls": [{"id": "call_end", "name": "complete", "arguments": "{}"}]}
+ToolFormat: TypeAlias = Literal["tool", "markdown", "xml"]
+
+COMPLETE: Mapping[ToolFormat, Answer] = {
+    "tool": {"calls": [{"id": "call_end", "name": "complete", "arguments": "{}"}]},
+    "markdown": {"text": "```complete\n\n```"},
+    "xml": {"text": "<tool-use>\n<complete>\n\n</complete>\n</tool-use>"},
+}
+"""The call that ends a session, in each of gptme's formats."""
+
+_TOOLS_TOLD: Mapping[ToolFormat, str] = {"markdown": "\n## shell\n", "xml": '<tool name="shell">'}
 NUDGE = "No tool call detected in last message"
 EMPTY_COMMAND = "command: ``"  # what gptme's shell tool reports after it ran nothing
 MOST_REPEATS = 3  # gptme repeats a failed request for many minutes; nothing new comes of it
@@ -67,6 +76,7 @@ class Run:
     scenario: Scenario
     streamed: bool
     plugin: bool
+    tool_format: ToolFormat = "tool"
     exit_code: int | None = None
     requests: int = 0
     nudges: int = 0
@@ -101,13 +111,14 @@ def run_gptme(
     plugin: bool,
     timeout: float = 60.0,
     launcher: Launcher | None = None,
+    tool_format: ToolFormat = "tool",
 ) -> Run:
-    """Run one scenario; ``timeout`` is in seconds.
+    """Run one scenario in one of gptme's formats; ``timeout`` is in seconds.
 
     ``launcher`` says how gptme is started, and lets another thread end the run.
     """
     require_gptme()
-    run = Run(scenario, streamed, plugin)
+    run = Run(scenario, streamed, plugin, tool_format)
     with tempfile.TemporaryDirectory(prefix="gptme-run-", ignore_cleanup_errors=True) as root:
         home, workspace = Path(root, "home"), Path(root, "work")
         _lay_out(home, workspace, scenario, plugin)
@@ -134,12 +145,13 @@ class _Model:
         self.run = run
         self.workspace = workspace
         self.messages: Sequence[Mapping[str, Any]] = ()
-        self.last: Answer = COMPLETE
+        self.complete = COMPLETE[run.tool_format]
+        self.last: Answer = self.complete
         self.answered_again = False
         self.pid: int | None = None
 
     def answer(self, body: Mapping[str, Any]) -> Answer:
-        if not body.get("tools"):
+        if not self._is_turn(body):
             return {"text": "ok"}  # a title or a summary: no part of the scenario
         messages = body["messages"]
         if messages == self.messages:
@@ -149,6 +161,13 @@ class _Model:
         self.messages = messages
         self.last = self._next(messages, new)
         return self.last
+
+    def _is_turn(self, body: Mapping[str, Any]) -> bool:
+        """Whether this asks for a turn of the chat: the tools are on offer, or told."""
+        told = _TOOLS_TOLD.get(self.run.tool_format)
+        if told is None:
+            return bool(body.get("tools"))
+        return told in _text(body["messages"][:4])
 
     def _repeated(self) -> None:
         """The client sent the same request again: the same answer, and an end to it."""
@@ -164,12 +183,12 @@ class _Model:
         run.results += new
         if NUDGE in _text(messages[-1:]):
             run.nudges += 1
-            return COMPLETE
+            return self.complete
         if not self._is_about_a_fault(new):
-            return COMPLETE
+            return self.complete
         run.told.append(new)
         if scenario.again is None or self.answered_again:
-            return COMPLETE
+            return self.complete
         self.answered_again = True
         return scenario.again
 
@@ -228,7 +247,8 @@ def _execute(model: _Model, home: Path, url: str, timeout: float, launcher: Laun
     run, out, err = model.run, home.parent / "stdout", home.parent / "stderr"
     out.touch()
     err.touch()
-    arguments = ["-n", "--stream" if run.streamed else "--no-stream", "--tool-format", "tool"]
+    arguments = ["-n", "--stream" if run.streamed else "--no-stream", "--tool-format"]
+    arguments.append(run.tool_format)
     arguments += ["-m", "local/scripted", "-t", TOOLS, "--system", "short", "--no-workspace"]
     arguments += ["-w", str(model.workspace), run.scenario.prompt]
     handle = launcher.start(

@@ -14,11 +14,19 @@ from gptme_reliability.adapters.server_errors import refusal
 from gptme_reliability.budget import estimated_tokens
 from gptme_reliability.errors import RequestRefused
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
-from gptme_reliability.refusals import final_text
+from gptme_reliability.refusals import final_text, with_refusals
 from gptme_reliability.surfaces.host import Piece, Settings
 from gptme_reliability.surfaces.streaming import cleared
 from gptme_reliability.surfaces.task import Task
-from gptme_reliability.types import Accept, Call, ModelOutput, ModelRequest, Repair, Retry
+from gptme_reliability.types import (
+    Accept,
+    Call,
+    HostFormat,
+    ModelOutput,
+    ModelRequest,
+    Repair,
+    Retry,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,8 @@ class Asking:
         return Outcome(rejected, tuple(self._attempts), None)
 
     def _ending(self, outcome: Outcome, position: int) -> Ending:
+        if self._task.settings.format is not None:
+            return self._ending_in_text(outcome, position, self._task.settings.format)
         task, verdict = self._task, outcome.verdict
         output = outcome.attempts[position].output
         taken = known_ids(task.request.messages)
@@ -160,12 +170,42 @@ class Asking:
             untouched=clean and same and len(outcome.attempts) == 1,
         )
 
+    def _ending_in_text(self, outcome: Outcome, position: int, form: HostFormat) -> Ending:
+        """The end for a host that reads the calls in the text: none is left beside it."""
+        verdict, output = outcome.verdict, outcome.attempts[position].output
+        reasoning, text = output.reasoning, with_refusals(verdict)
+        if self._shown is None and position:
+            reasoning, text = self._behind_earlier(position, reasoning, text)
+        reasoning, said, changes = self._task.host.settle_text(
+            reasoning,
+            text,
+            verdict.written,
+            form,
+            streamed=self._shown is not None,
+            shown=self._shown(position) if self._shown else (),
+        )
+        same = said == (output.text or "") and (reasoning or "") == (output.reasoning or "")
+        return Ending(
+            outcome=outcome,
+            attempt=position,
+            reasoning=reasoning,
+            text=said,
+            calls=(),
+            repairs=changes,
+            untouched=same and len(outcome.attempts) == 1 and not output.tool_calls,
+        )
+
     def _behind_earlier(
         self, position: int, reasoning: str | None, text: str
     ) -> tuple[str | None, str]:
         """Reasoning and text behind what a stream would have shown of earlier attempts."""
         earlier = [
-            cleared(attempt.output, self._task.tools, self._task.host.runnable_tag)
+            cleared(
+                attempt.output,
+                self._task.tools,
+                self._task.runnable_tag,
+                self._task.settings.format,
+            )
             for attempt in self._attempts[:position]
         ]
         thoughts = [*(answer.shown("reasoning") for answer in earlier), reasoning]

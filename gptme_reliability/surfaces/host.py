@@ -8,7 +8,15 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from gptme_reliability.exchange import Outcome
 from gptme_reliability.surfaces.sampling import Agreement, Terms
-from gptme_reliability.types import Call, ModelFacts, Policy, Repair, Retry, ToolDefinition
+from gptme_reliability.types import (
+    Call,
+    HostFormat,
+    ModelFacts,
+    Policy,
+    Repair,
+    Retry,
+    ToolDefinition,
+)
 
 Channel: TypeAlias = Literal["reasoning", "text"]
 """Where the host shows a piece of an answer."""
@@ -24,7 +32,8 @@ class Settings:
     ``model`` is the full name, provider and all.  ``observe`` changes nothing and only reports
     what the verdict would have been.  ``read_only`` says of the host's own tools whether they
     change nothing.  ``conversation`` tells apart conversations that begin alike, where the host
-    knows them.
+    knows them.  ``format`` is set for a request without native tools whose answer may call
+    those ``offered`` in its text.
     """
 
     model: str
@@ -33,6 +42,8 @@ class Settings:
     facts: ModelFacts = field(default_factory=ModelFacts)
     read_only: Mapping[str, bool] = field(default_factory=dict)
     conversation: str = ""
+    format: HostFormat | None = None
+    offered: tuple[ToolDefinition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,18 @@ class Host(Protocol):
         ``shown`` is what earlier attempts of a streamed answer left on the screen, in order:
         it stands before reasoning and text in the host's message and cannot be changed.
         """
+
+    def settle_text(
+        self,
+        reasoning: str | None,
+        text: str,
+        written: Sequence[str],
+        form: HostFormat,
+        *,
+        streamed: bool,
+        shown: Sequence[Piece] = (),
+    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+        """The same for a host with calls in the text: it runs those ``written`` and no more."""
 
     def runnable_tag(self, tag: str) -> bool:
         """Whether the host would run a fence with this tag."""

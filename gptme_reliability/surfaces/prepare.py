@@ -20,7 +20,7 @@ _PATH: Final = "/chat/completions"
 
 
 def read_body(request: Any) -> dict[str, Any] | None:
-    """The body of a request that offers tools and wants one answer, else None."""
+    """The body of a request that wants one answer, else None."""
     if request.method != "POST" or not request.url.path.rstrip("/").endswith(_PATH):
         return None
     try:
@@ -36,7 +36,7 @@ def read_offer(raw: bytes) -> dict[str, Any] | None:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(body, dict) or not body.get("tools") or body.get("n") not in (None, 1):
+    if not isinstance(body, dict) or body.get("n") not in (None, 1):
         return None
     return body
 
@@ -49,7 +49,7 @@ def prepare(
 ) -> Task | None:
     """The task that a request is, its conversation mended; None to leave it alone."""
     settings = host.settings(provider, body)
-    if settings is None:
+    if settings is None or not (body.get("tools") or settings.format):
         return None
     streamed = body.get("stream") is True
     try:
@@ -78,7 +78,10 @@ def _task(
     streamed: bool,
     memory: Memory,
 ) -> Task:
-    request = _with_hints(read_request(body), settings)
+    request = read_request(body)
+    if settings.format is not None:
+        request = replace(request, tools=settings.offered, host=settings.format)
+    request = _with_hints(request, settings)
     if settings.mode == "observe":
         return Task(host, settings, request, (), streamed)
     conversation = digest(request.messages)

@@ -298,7 +298,9 @@ class Relay:
 
     def _new_answer(self, *, verbatim: bool) -> StreamedAnswer:
         task = self._task
-        answer = StreamedAnswer(task.tools, task.host.runnable_tag, verbatim=verbatim)
+        answer = StreamedAnswer(
+            task.tools, task.runnable_tag, verbatim=verbatim, form=task.settings.format
+        )
         self._answers.append(answer)
         return answer
 

@@ -22,7 +22,7 @@ from gptme_reliability.adapters.sse import Event, EventReader
 from gptme_reliability.gate import Gate
 from gptme_reliability.resolve import callable_names
 from gptme_reliability.surfaces.host import Channel, Piece
-from gptme_reliability.types import ModelOutput, ToolDefinition
+from gptme_reliability.types import HostFormat, ModelOutput, ToolDefinition
 
 DISCONNECTED: Final = "disconnected"
 """The finish reason of a stream that broke off without one; counts as cut off."""
@@ -63,10 +63,11 @@ class StreamedAnswer:
         runnable_tag: Callable[[str], bool],
         *,
         verbatim: bool = True,
+        form: HostFormat | None = None,
     ) -> None:
         self.verbatim = verbatim
         self._events = EventReader()
-        self._new_gate = partial(Gate, callable_names(tools), runnable_tag)
+        self._new_gate = partial(Gate, callable_names(tools), runnable_tag, form)
         self._gate = self._new_gate()
         self._held: deque[_Held] = deque()
         self._waiting: deque[_Waiting] = deque()
@@ -221,10 +222,13 @@ class StreamedAnswer:
 
 
 def cleared(
-    output: ModelOutput, tools: Sequence[ToolDefinition], runnable_tag: Callable[[str], bool]
+    output: ModelOutput,
+    tools: Sequence[ToolDefinition],
+    runnable_tag: Callable[[str], bool],
+    form: HostFormat | None = None,
 ) -> StreamedAnswer:
     """An answer in one piece, with what a stream of it would have shown."""
-    answer = StreamedAnswer(tools, runnable_tag, verbatim=False)
+    answer = StreamedAnswer(tools, runnable_tag, verbatim=False, form=form)
     answer.take(output)
     answer.settle()
     answer.clear()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
 
+from gptme_reliability.dialects.host_body import Offered
 from gptme_reliability.exchange import Outcome
 from gptme_reliability.respond import voice
 from gptme_reliability.surfaces.host import Host, Report, Settings
@@ -46,6 +47,15 @@ class Task:
         """All tools that an answer may call, the one for talking among them."""
         tools = self.request.tools
         return (*tools, voice(tools, self.settings.policy))
+
+    def runnable_tag(self, tag: str) -> bool:
+        """Whether a fence with this tag may be a call: the host would run it, or was to."""
+        if self.host.runnable_tag(tag):
+            return True
+        form, words = self.settings.format, tag.split(None, 1)
+        if form is None or not words:
+            return False
+        return Offered(self.settings.offered, form).tool(words[0]) is not None
 
     def report(
         self,

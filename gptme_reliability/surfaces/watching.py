@@ -31,7 +31,9 @@ class _Watcher:
 
     def __init__(self, task: Task, whole: bool) -> None:
         self._task = task
-        self._answer = StreamedAnswer(task.request.tools, task.host.runnable_tag)
+        self._answer = StreamedAnswer(
+            task.request.tools, task.runnable_tag, form=task.settings.format
+        )
         self._body = bytearray() if whole else None
         self._watching = True
 

@@ -30,7 +30,7 @@ _TAG: Final = re.compile(r"[^\S\r\n]*(?P<tag>[^\r\n]*)")
 _LINE_ENDS: Final = ("\n", "\r", "</think>", "</thinking>")
 
 # gptme's parser takes time quadratic in these; beyond them its opinion is not asked for.
-_MANY_FENCES: Final = 500
+MANY_FENCES: Final = 500
 _MANY_CALLS: Final = 200
 _LONG: Final = 200_000
 _EXCERPT: Final = 60
@@ -53,7 +53,7 @@ class _Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
     """An answer in the pieces gptme composes: ``parts`` are reasoning and text.
 
     ``shown`` is what stands before them for good.
@@ -117,7 +117,7 @@ def defuse(
     ``shown`` is what stands before both for good.  It may have opened what closes here, so that
     behind it nothing is left to depend on what is around it.
     """
-    message = _Message((reasoning or "", text), calls, streamed, shown)
+    message = Message((reasoning or "", text), calls, streamed, shown)
     marks = sorted(_marks(message.parts), key=lambda mark: (mark.part, mark.at))
     chosen = _choose(message, marks, strict or bool(shown))
     if not chosen:
@@ -135,14 +135,14 @@ def runnable_tag(tag: str) -> bool:
     return tool is not None and tool.execute is not None
 
 
-def _choose(message: _Message, marks: list[_Mark], strict: bool) -> list[_Mark]:
+def _choose(message: Message, marks: list[_Mark], strict: bool) -> list[_Mark]:
     """The smallest of three sets of changes after which gptme runs the calls and no more."""
     if not any("```" in part or "@" in part for part in message.parts):
         return []
     everything = list(_everything(message.parts, marks))
-    if sum(1 for part in message.parts for _ in _fences(part)) > _MANY_FENCES:
+    if sum(1 for part in message.parts for _ in _fences(part)) > MANY_FENCES:
         return everything
-    reference = _uses(_Message(("", ""), message.calls, message.streamed))
+    reference = _uses(Message(("", ""), message.calls, message.streamed))
     sets = [marks, everything]
     if not strict and len(marks) <= _MANY_CALLS and not (marks and message.size > _LONG):
         sets = [[], *sets]
@@ -173,7 +173,7 @@ def _right(uses: _Uses, reference: _Uses | None) -> bool:
     return not uses.unwanted and (reference is None or uses.calls == reference.calls)
 
 
-def _uses(message: _Message) -> _Uses | None:
+def _uses(message: Message) -> _Uses | None:
     """Ask gptme's parser; None when it fails on this text."""
     from gptme.tools.base import ToolUse
 
@@ -212,7 +212,7 @@ def _fences(part: str) -> Iterator[tuple[int, int, int]]:
                 yield start, match.start("tag"), match.end()
 
 
-def _exact(message: _Message, marks: list[_Mark], uses: _Uses) -> list[_Mark]:
+def _exact(message: Message, marks: list[_Mark], uses: _Uses) -> list[_Mark]:
     """The marks that gptme's parser takes for something to run, or that swallow a call."""
     _, begins, _ = message.composed()
     starts = {use.start for use in uses.unwanted if use.call_id is not None}
@@ -246,7 +246,7 @@ def _everything(parts: Sequence[str], marks: list[_Mark]) -> Iterator[_Mark]:
             yield _Mark(index, start, start, start + _EXCERPT, "\\")
 
 
-def _applied(message: _Message, marks: Sequence[_Mark]) -> _Message:
+def _applied(message: Message, marks: Sequence[_Mark]) -> Message:
     parts = []
     for index, part in enumerate(message.parts):
         pieces, position = [], 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gptme_reliability.surfaces.gptme.config import ModelConfig
     from gptme_reliability.surfaces.host import Piece, Report, Settings
     from gptme_reliability.surfaces.sampling import Agreement, Terms
-    from gptme_reliability.types import Call, Repair, Retry
+    from gptme_reliability.types import Call, HostFormat, Policy, Repair, Retry
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class GptmeHost:
             return None
         if loaded.values["mode"] == "observe" or not _is_self_hosted(provider):
             return None
+        from gptme_reliability.surfaces.gptme.text_format import chat_of
         from gptme_reliability.surfaces.sampling import Terms
 
         return Terms(
@@ -50,7 +51,7 @@ class GptmeHost:
             overrides={"sampling": loaded.sampling, "mode": loaded.facts.mode},
             unknown=loaded.values["unknown"],
             # gptme's titles and summaries offer no tools, and are nothing to fail over.
-            may_fail=bool(body.get("tools")),
+            may_fail=bool(body.get("tools")) or chat_of(body) is not None,
         )
 
     def agreed(self, agreement: Agreement) -> None:
@@ -65,6 +66,7 @@ class GptmeHost:
         """What the user set for the model of this request; None when the plugin is off."""
         from gptme_reliability.surfaces.gptme import notices, tool_faults
         from gptme_reliability.surfaces.gptme.read_only import read_only_tools
+        from gptme_reliability.surfaces.gptme.text_format import chat_of
 
         notices.forget_status()
         loaded = _loaded(f"{provider}/{body.get('model')}")
@@ -77,6 +79,10 @@ class GptmeHost:
             return None
         tool_faults.log_once(body.get("tools"))
         policy, facts = settings.policy, self._facts(settings)
+        chat = None if body.get("tools") else chat_of(body)
+        if chat is not None:
+            policy = in_words(policy)
+            settings = replace(settings, format=chat.format, offered=chat.tools)
         if policy.respond is None and not _is_self_hosted(provider):
             policy = replace(policy, respond=False)
         return replace(
@@ -131,6 +137,29 @@ class GptmeHost:
             repairs += marks
         return reasoning, text, repairs
 
+    def settle_text(
+        self,
+        reasoning: str | None,
+        text: str,
+        written: Sequence[str],
+        form: HostFormat,
+        *,
+        streamed: bool,
+        shown: Sequence[Piece] = (),
+    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+        """Make sure that gptme runs the calls ``written`` in the text and nothing else."""
+        from gptme_reliability.surfaces.gptme.in_text import settle
+        from gptme_reliability.surfaces.gptme.markup import tame_beside
+
+        self.answering()
+        reasoning, text, repairs = settle(
+            reasoning, text, written, form, streamed=streamed, shown=shown
+        )
+        if not streamed:
+            text, marks = tame_beside(text, written)
+            repairs += marks
+        return reasoning, text, repairs
+
     def runnable_tag(self, tag: str) -> bool:
         """Whether gptme would run a fence with this tag."""
         from gptme_reliability.surfaces.gptme.defuse import runnable_tag
@@ -163,6 +192,14 @@ class GptmeHost:
 
 
 host: Final = GptmeHost()
+
+_IN_WORDS: Final = frozenset({"re_ask", "resample"})
+
+
+def in_words(policy: Policy) -> Policy:
+    """The policy without the ways of asking that need native tools."""
+    rungs = tuple(rung for rung in policy.rungs if rung in _IN_WORDS)
+    return replace(policy, rungs=rungs, respond=False, force=False)
 
 
 _HARD_WIRED: Final = {"temperature": ("TEMPERATURE", 0), "top_p": ("TOP_P", 0.1)}

@@ -7,6 +7,7 @@ the session with an error (gptme 0.35.1).  Such tags get the backslash that make
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from gptme_reliability.types import Repair
@@ -25,6 +26,20 @@ def tame(text: str) -> tuple[str, tuple[Repair, ...]]:
             break
     record = Repair("markup", "$.text", "[/…]", "\\[/…]", "presentation")
     return changed, (record,)
+
+
+def tame_beside(text: str, written: Sequence[str]) -> tuple[str, tuple[Repair, ...]]:
+    """The same for all but the calls ``written`` in the text, which are never changed."""
+    if "[/" not in text or _prints(text):
+        return text, ()
+    parts: list[str] = []
+    repairs: tuple[Repair, ...] = ()
+    for one in (*written, ""):
+        before, call, text = text.partition(one) if one else (text, "", "")
+        tamed, marks = tame(before)
+        parts += [tamed, call]
+        repairs += marks
+    return "".join(parts), repairs
 
 
 def _prints(text: str) -> bool:

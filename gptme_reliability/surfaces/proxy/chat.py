@@ -14,7 +14,7 @@ from gptme_reliability.surfaces.effects import Effect, Next, Read, Response
 from gptme_reliability.surfaces.effects import Send as SendEffect
 from gptme_reliability.surfaces.memory import Memory
 from gptme_reliability.surfaces.prepare import prepare, read_offer
-from gptme_reliability.surfaces.proxy.driving import HEAVY, Drive
+from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER, Drive
 from gptme_reliability.surfaces.proxy.headers import (
     CREDENTIALS,
     REWRITTEN,
@@ -91,7 +91,7 @@ async def offer(asked: Asked, host: ProxyHost, memory: Memory) -> Task | None:
     if asked.path.partition("?")[0].rstrip("/") != _PATH:
         return None
     if len(raw) > HEAVY:
-        return await asyncio.to_thread(_task, raw, host, memory)
+        return await asyncio.get_running_loop().run_in_executor(WORKER, _task, raw, host, memory)
     return _task(raw, host, memory)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gptme_reliability.surfaces.proxy.options import Options
 
 _KEY: Final = "GPTME_RELIABILITY_PROXY_KEY"
+_TURN_S: Final = 0.001
 _UPSTREAM_KEY: Final = "GPTME_RELIABILITY_UPSTREAM_KEY"
 
 _DESCRIPTION: Final = """\
@@ -118,6 +119,8 @@ def _serve(options: Options) -> int:
     host, port = listening.getsockname()[:2]
     place = f"[{host}]" if ":" in host else host
     print(f"http://{place}:{port}/v1 -> {options.upstream}", file=sys.stderr, flush=True)
+    # Whoever waits for one of the other thread's turns to end must not wait long.
+    sys.setswitchinterval(_TURN_S)
     with listening:
         running.run(sockets=[listening])
     return 0

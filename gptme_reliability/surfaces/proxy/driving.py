@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -12,8 +13,11 @@ from gptme_reliability.surfaces.proxy.upstream import UpstreamFailed
 
 _Result = TypeVar("_Result")
 
-HEAVY: Final = 256 * 1024
-"""Bytes of answers from which on a thread works on them, so that other requests go on."""
+HEAVY: Final = 64 * 1024
+"""Bytes from which on a thread works on them, so that other requests go on."""
+
+# One thread: more would only take turns, and the event loop its turn among them.
+WORKER: Final = ThreadPoolExecutor(1, "reliability")
 
 
 class Drive(Generic[_Result]):
@@ -65,7 +69,7 @@ class Drive(Generic[_Result]):
         self._taken += value if isinstance(value, int) else 0
         if self._taken <= HEAVY:
             return resume()
-        self._working = asyncio.get_running_loop().run_in_executor(None, resume)
+        self._working = asyncio.get_running_loop().run_in_executor(WORKER, resume)
         step: bytes | Effect | None = await asyncio.shield(self._working)
         return step
 

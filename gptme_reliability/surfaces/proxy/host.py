@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gptme_reliability.surfaces.host import Piece, Report, Settings
 from gptme_reliability.surfaces.sampling import Agreement, Terms
-from gptme_reliability.types import Call, Repair, Retry
+from gptme_reliability.types import Call, HostFormat, Repair, Retry
 
 # Whatever a server made up that can stand in a header, a log and JSON alike.
 _CALL_ID: Final = re.compile(r"[!-~]{1,256}")
@@ -46,6 +46,19 @@ class ProxyHost:
         shown: Sequence[Piece] = (),
     ) -> tuple[str | None, str, tuple[Repair, ...]]:
         """Nothing: a client that runs what stands in text is not known here."""
+        return reasoning, text, ()
+
+    def settle_text(
+        self,
+        reasoning: str | None,
+        text: str,
+        written: Sequence[str],
+        form: HostFormat,
+        *,
+        streamed: bool,
+        shown: Sequence[Piece] = (),
+    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+        """Nothing: no client with calls in the text is known here."""
         return reasoning, text, ()
 
     def runnable_tag(self, tag: str) -> bool:
