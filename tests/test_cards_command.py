@@ -325,6 +325,20 @@ def test_explain_without_a_server(run: Any) -> None:
     assert "note: the sampling values of card qwen2.5 were seen only as others quote them" in out
 
 
+def test_explain_knows_what_the_users_config_says(run: Any, config: Path) -> None:
+    """The same sections that count in gptme."""
+    table = '[plugin.reliability.models."local/*"]\nsampling = { temperature = 0.2 }\n'
+    put(config.parents[1], "config.toml", table)
+    assert "temperature\t0.2\t" in run("explain", "qwen2.5:7b")[1]
+    put(config.parents[1], "config.toml", '[plugin.reliability]\nunknown = "warn"\n')
+    assert run("explain", "quizzical-9b")[0] == 0
+    put(config.parents[1], "config.toml", '[plugin.reliability]\nunknown = "ask"\n')
+    code, out, err = run("explain", "quizzical-9b")
+    assert (code, out) == (2, "") and "unknown" in one_line(err)
+    put(config.parents[1], "config.toml", "no = toml = at all\n")
+    assert "config.toml" in one_line(run("explain", "quizzical-9b")[2])
+
+
 def test_explain_offers_tools(run: Any) -> None:
     assert "preset tool_calling" in run("explain", "NVIDIA-Nemotron-3-Nano-30B-A3B")[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,13 +13,21 @@ from gptme_reliability.cards import load_cards
 from gptme_reliability.cards.card import CardMode
 from gptme_reliability.commands.printing import print_json, print_pairs, print_table, visible
 from gptme_reliability.contract import Broken, Contract, Wire, contract, on_wire
-from gptme_reliability.data import card_dirs
+from gptme_reliability.data import card_dirs, user_cards_dir
 from gptme_reliability.errors import InputError
 from gptme_reliability.identity import Identity
 from gptme_reliability.surfaces.endpoint import ask_server
+from gptme_reliability.surfaces.keys import layers
+from gptme_reliability.surfaces.schema import checked
 from gptme_reliability.surfaces.served import Served, meant
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 _NO_CONTRACT: Final = 1
+_TABLE: Final = "plugin.reliability"
 _VARIABLES: Final = {"TEMPERATURE": "temperature", "TOP_P": "top_p"}
 """The environment variables that gptme itself reads."""
 _NOBODY: Final = Served()
@@ -28,19 +37,24 @@ def explain(model: str, endpoint: str | None, mode: CardMode | None, *, as_json:
     """Print what would be sent, or why nothing would be; 1 for the latter.
 
     Raises:
-        InputError: the server cannot be reached, or an environment variable is no number.
+        InputError: the server cannot be reached, an environment variable is no number, or
+            gptme's config is no TOML.
+        ConfigError: a setting in it is wrong.
         CardError: a card file is none.
     """
     cards = load_cards(card_dirs())
+    said = _config(model if "/" in model else f"local/{model}")
     served = ask_server(endpoint, model) if endpoint else _NOBODY
     identity = meant(model, served, cards)
     agreed = contract(
         identity,
         cards,
         given=_environment(os.environ),
+        overrides={"sampling": said.get("sampling"), "mode": _mode(said.get("thinks"))},
         declared=served.declared,
         mode=mode,
         tools=True,
+        unknown=said.get("unknown", "refuse"),
     )
     wire = agreed if isinstance(agreed, Broken) else on_wire(agreed, served.backend)
     if as_json:
@@ -48,6 +62,23 @@ def explain(model: str, endpoint: str | None, mode: CardMode | None, *, as_json:
     else:
         _print(model, identity, served, agreed, wire)
     return _NO_CONTRACT if isinstance(wire, Broken) else 0
+
+
+def _config(model: str) -> dict[str, Any]:
+    """What the user's gptme config says of a model, given by its full name."""
+    path = user_cards_dir().parents[1] / "config.toml"
+    if not path.exists():
+        return {}
+    try:
+        plugins = tomllib.loads(path.read_text(encoding="utf-8")).get("plugin", {})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    section = checked(plugins.get("reliability", {}), str(path), _TABLE)
+    return {key: value for key, value, _ in layers(section, model, str(path), _TABLE)}
+
+
+def _mode(thinks: bool | None) -> CardMode | None:
+    return None if thinks is None else "thinking" if thinks else "instruct"
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, float]:
