@@ -135,11 +135,6 @@ def for_backend(
     return sent, tuple(lost)
 
 
-def is_known(parameter: str, backend: Backend) -> bool:
-    """Whether it is known what the backend does with a parameter; else it may be rejected."""
-    return parameter in _TAKEN[backend] or parameter in _IGNORED.get(backend, {})
-
-
 _OWNERS: Final[Mapping[str, Backend]] = {
     "llamacpp": "llama.cpp",
     "vllm": "vllm",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,10 +16,21 @@ import pytest
 from recording_host import MESSAGES, RecordingHost
 from scripted_server import TOOLS, completion_body
 
+from gptme_reliability.contract import Broken
 from gptme_reliability.errors import ContractError, InputError
 from gptme_reliability.surfaces.client import client_class
 from gptme_reliability.surfaces.host import Settings
-from gptme_reliability.surfaces.sampling import Terms, describe, is_near, rejected, sampling_for
+from gptme_reliability.surfaces.sampling import (
+    Agreement,
+    Sampling,
+    Terms,
+    _cards,
+    describe,
+    is_near,
+    rejected,
+    sampling_for,
+)
+from gptme_reliability.surfaces.served import Answer
 
 QWEN = "local/qwen2.5:7b-instruct-q4_K_M"
 CARD = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
@@ -264,3 +276,45 @@ def test_the_library_fails_loud() -> None:
     with pytest.raises(InputError, match="cannot be asked"):
         sampling_for("qwen2.5:7b-instruct", endpoint="http://127.0.0.1:9/v1")
     assert sampling_for("quizzical-9b", unknown="warn") == {}
+
+
+def test_a_server_that_is_down_is_no_unknown_model() -> None:
+    """The request meets the error that says so, and the server is asked again when it is up."""
+    user = host("local/model")
+    server = Server(LLAMA_CPP, url="http://127.0.0.1:9/v1")
+    with pytest.raises(openai.APIConnectionError):
+        ask(server, user, model="model")
+    assert user.agreements == []
+
+
+def test_a_server_that_could_not_answer_is_asked_again() -> None:
+    """What it is stays unknown only as long as it does not say so."""
+    sampling, answers = Sampling(), [OSError("busy"), None]
+
+    def fetch(path: str, _body: Mapping[str, Any] | None) -> Answer:
+        if path == "/v1/models" and (fault := answers.pop(0)):
+            raise fault
+        return Answer({}, LLAMA_CPP.get(path))
+
+    terms = Terms("local/model")
+    assert isinstance(sampling.agree(terms, {}, "here", fetch), Broken)
+    found = sampling.agree(terms, {}, "here", fetch)
+    assert isinstance(found, Agreement) and found.served.backend == "llama.cpp"
+    assert sampling.agree(terms, {}, "here", fetch) == found and not answers
+
+
+def test_a_card_written_after_a_refusal_counts_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    sampling, terms = Sampling(), Terms("local/quizzical-9b")
+    assert isinstance(sampling.agree(terms, {}, "here", None), Broken)
+    own = tmp_path / "gptme" / "reliability" / "cards" / "own.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(
+        "[source]\ngrade = 'own'\nkind = 'own'\n\n"
+        "[[models]]\nnames = ['quizzical-*']\nvalues = { temperature = 0.3 }\n"
+    )
+    found = sampling.agree(terms, {}, "here", None)
+    assert isinstance(found, Agreement) and dict(found.wire.params) == {"temperature": 0.3}
+    _cards.cache_clear()  # the card is gone with this test

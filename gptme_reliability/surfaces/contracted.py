@@ -11,7 +11,14 @@ from typing import Any, Final
 from gptme_reliability.backends import spellings
 from gptme_reliability.contract import Broken, on_wire
 from gptme_reliability.surfaces.host import Host
-from gptme_reliability.surfaces.sampling import Agreement, Sampling, applied, is_near, rejected
+from gptme_reliability.surfaces.sampling import (
+    Agreement,
+    Sampling,
+    Unreachable,
+    applied,
+    is_near,
+    rejected,
+)
 from gptme_reliability.surfaces.served import Answer, Fetch
 from gptme_reliability.surfaces.task import encode, where
 
@@ -42,6 +49,8 @@ class Contracted:
         """
         try:
             return self._begin(request, send)
+        except Unreachable:
+            return request, send, None
         except Exception as error:  # law 11: never worse than absent
             _LOG.warning("reliability: no sampling contract: %s", where(error))
             return request, send, None
@@ -100,7 +109,10 @@ class Contracted:
                 json=body,
                 timeout=_ASKING_S,
             )
-            response = send(asked, False)
+            try:
+                response = send(asked, False)
+            except self._http.ConnectError as error:
+                raise Unreachable from error
             content = None
             if response.status_code == 200:
                 try:

@@ -54,6 +54,10 @@ class Agreement:
     served: Served
 
 
+class Unreachable(Exception):
+    """Nobody listens where a server should be; the request itself will say so."""
+
+
 class Sampling:
     """What one client knows of the servers it talks to.
 
@@ -71,6 +75,9 @@ class Sampling:
         """What a request with this body is to be sampled with.
 
         ``server`` names the server; ``fetch`` asks it, None where it is not to be asked.
+
+        Raises:
+            Unreachable: ``fetch`` did.
         """
         name = str(body.get("model") or terms.model)
         served = self._look(server, name, fetch)
@@ -92,6 +99,8 @@ class Sampling:
         except CardError as error:
             return Broken("config", str(error))
         if isinstance(agreed, Broken):
+            # Whoever mends this writes a card, and tries again without a new start.
+            _cards.cache_clear()
             return agreed
         wire = on_wire(agreed, served.backend, self.refused(terms.model))
         if isinstance(wire, Broken):
@@ -115,8 +124,10 @@ class Sampling:
             if key not in self._served:
                 try:
                     self._served[key] = look(fetch, name)
+                except Unreachable:
+                    raise
                 except Exception:  # whatever a server does when it is asked, it is no contract
-                    self._served[key] = Served()
+                    return Served()  # and not kept: it may do better the next time
             return self._served[key]
 
 
