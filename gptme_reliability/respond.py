@@ -51,6 +51,11 @@ def wanted(request: ModelRequest, policy: Policy, facts: ModelFacts) -> bool:
         return False
     if policy.respond is not None:
         return policy.respond
+    return is_small(facts)
+
+
+def is_small(facts: ModelFacts) -> bool:
+    """Whether a model is known to be small."""
     return facts.size_b is not None and facts.size_b < _SMALL_B
 
 

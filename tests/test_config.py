@@ -180,7 +180,7 @@ def test_the_environment_is_read_at_each_request(monkeypatch: pytest.MonkeyPatch
         ({"retries": 11}, "[plugin.reliability] retries = 11 should be less than or equal to 10"),
         ({"retries": "3"}, "[plugin.reliability] retries = '3' should be a valid integer"),
         ({"enabled": "true"}, "[plugin.reliability] enabled = 'true' should be a valid boolean"),
-        ({"models": {"local/*": {"lessons": True}}}, "has an unknown key 'lessons'"),
+        ({"lessons": "big"}, "lessons = 'big' must be 'true' or 'false' or 'small'"),
         ({"models": 3}, "[plugin.reliability] models = 3 should be a valid dictionary"),
         ({"force": 3}, "[plugin.reliability] force = 3 should be a valid boolean"),
     ],
@@ -318,9 +318,3 @@ def test_a_broken_project_config_cannot_turn_the_checks_off() -> None:
     (line,) = found.complaints
     assert "/repo/gptme.toml" in line
     assert "retrys" in line
-
-
-def test_lessons() -> None:
-    assert settings.wants_lessons(config(user={"lessons": True}))
-    assert not settings.wants_lessons(config(user={"enabled": True}))
-    assert not settings.wants_lessons(config(user={"lessons": "maybe"}))

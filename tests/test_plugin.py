@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -57,18 +56,6 @@ def test_hooks_are_registered_once_however_often(own_world: Config) -> None:
     register_hooks()
     for kind in (HookType.STEP_PRE, HookType.GENERATION_PRE):
         assert len([h for h in get_hooks(kind) if h.name.startswith("reliability.")]) == 1
-
-
-def test_lessons_are_opt_in(own_world: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPTME_LESSONS_EXTRA_DIRS", "/some/where")
-    init(own_world)
-    assert os.environ["GPTME_LESSONS_EXTRA_DIRS"] == "/some/where"
-    own_world.user.plugin["reliability"]["lessons"] = True
-    init(own_world)
-    init(own_world)
-    first, ours = os.environ["GPTME_LESSONS_EXTRA_DIRS"].split(":")
-    assert first == "/some/where"
-    assert Path(ours).name == "lessons"
 
 
 # -- the clients ----------------------------------------------------------------------------

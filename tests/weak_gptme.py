@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -78,8 +78,10 @@ class Run:
         return self.files == NOTES and self.behaviour.says in self.said
 
 
-def converse(behaviour: Behaviour, launcher: Launcher, *, streamed: bool) -> Run:
-    """Let gptme talk to the model until there is an end."""
+def converse(
+    behaviour: Behaviour, launcher: Launcher, *, streamed: bool, besides: Sequence[str] = ()
+) -> Run:
+    """Let gptme, with further tools ``besides``, talk to the model until there is an end."""
     run = Run(behaviour)
     model = Model(behaviour, TOOLS)
     with tempfile.TemporaryDirectory(prefix="weak-", ignore_cleanup_errors=True) as root:
@@ -91,7 +93,8 @@ def converse(behaviour: Behaviour, launcher: Launcher, *, streamed: bool) -> Run
         for name, content in NOTES.items():
             (workspace / name).write_text(content, encoding="utf-8")
         with FaultyServer(model.answer) as server:
-            _execute(run, launcher, home, workspace, server.url, streamed)
+            tools = (*TOOLS, *besides)
+            _execute(run, launcher, home, workspace, server.url, streamed, tools)
         run.bodies = list(model.requests)
         run.files = {
             path.name: path.read_text(encoding="utf-8", errors="replace")
@@ -104,13 +107,19 @@ def converse(behaviour: Behaviour, launcher: Launcher, *, streamed: bool) -> Run
 
 
 def _execute(
-    run: Run, launcher: Launcher, home: Path, workspace: Path, url: str, streamed: bool
+    run: Run,
+    launcher: Launcher,
+    home: Path,
+    workspace: Path,
+    url: str,
+    streamed: bool,
+    tools: Sequence[str],
 ) -> None:
     behaviour, out, err = run.behaviour, home / "stdout", home / "stderr"
     out.touch()
     err.touch()
     arguments = ["-n", "--stream" if streamed else "--no-stream", "--tool-format", "tool"]
-    arguments += ["-m", f"local/{behaviour.model}", "-t", ",".join(TOOLS), "--system", "short"]
+    arguments += ["-m", f"local/{behaviour.model}", "-t", ",".join(tools), "--system", "short"]
     arguments += ["--no-workspace", "-w", str(workspace), behaviour.user]
     environment = _environment(home, url, behaviour)
     handle = launcher.start(arguments, cwd=workspace, env=environment, out=out, err=err)

@@ -104,7 +104,7 @@ KEYS: Final[Mapping[str, Key]] = {
     # The trace is the user's evidence; more of it puts contents on the disk.
     "trace": Key("on", _never),
     "notice": Key(True, _never),
-    # Lessons cost context, and their directory is chosen at start.
+    # Lessons cost context.
     "lessons": Key(False, _never),
     # Who runs the server says how its models are sampled.
     "contracts": Key(True, _never),

@@ -70,6 +70,7 @@ class CommonSection(Strict):
     respond: bool | None = None
     force: bool | None = None
     echo_guard: bool | None = None
+    lessons: bool | Literal["small"] | None = None
 
 
 class ModelSection(CommonSection):
@@ -89,7 +90,6 @@ class ModelSection(CommonSection):
 class Section(CommonSection):
     """All of the settings."""
 
-    lessons: bool | None = None
     models: dict[str, ModelSection] = Field(default_factory=dict)
 
 
@@ -103,6 +103,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "mode": ("on", "observe"),
     "trace": ("off", "on", "full"),
     "unknown": ("refuse", "warn"),
+    "lessons": ("true", "false", "small"),
 }
 
 _INNER: Final[dict[str, type[Strict]]] = {
@@ -131,7 +132,11 @@ def _explain(error: ValidationError, where: str, table: str) -> str:
     """One line on the first fault: where it stands, what is wrong, what is near."""
     fault = error.errors()[0]
     # pydantic appends the tried member of a union; those are no keys.
-    path = [str(part) for part in fault["loc"] if part not in ("bool", "str", "int", "float")]
+    path = [
+        str(part)
+        for part in fault["loc"]
+        if part not in ("bool", "str", "int", "float") and not str(part).startswith("literal[")
+    ]
     if not path:
         return f"{where}: [{table}] must be a table"
     *parents, name = path
@@ -146,7 +151,7 @@ def _explain(error: ValidationError, where: str, table: str) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
         return f"{place} has an unknown key {key!r}; {hint}"
     allowed = _literals(key)
-    if fault["type"] == "literal_error" and allowed:
+    if fault["type"] in ("literal_error", "bool_type") and allowed:
         written = fault.get("input")
         near = difflib.get_close_matches(str(written).lower(), allowed, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -25,7 +25,7 @@ from gptme_reliability.surfaces.schema import FACT_KEYS, checked, shown
 if TYPE_CHECKING:
     from gptme.config import Config
 
-__all__ = ["KEYS", "ModelConfig", "files", "load", "wants_lessons"]
+__all__ = ["KEYS", "ModelConfig", "files", "load"]
 
 SECTION: Final = "plugin.reliability"
 
@@ -119,14 +119,6 @@ def load(config: Config, model: str) -> ModelConfig:
 
 
 _loaded: dict[str, ModelConfig] = {}
-
-
-def wants_lessons(config: Config) -> bool:
-    """Whether the user asked for the lessons; a broken config counts as no."""
-    try:
-        return bool(load(config, "").values["lessons"])
-    except ConfigError:
-        return False
 
 
 def files(config: Config) -> dict[str, str]:

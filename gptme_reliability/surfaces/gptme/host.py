@@ -328,13 +328,18 @@ def let_all_calls_run(model: str | None) -> None:
 _in_environment: set[str] = set()
 
 
-def _enabled(model: str | None) -> bool:
+def loaded_for(model: str | None) -> ModelConfig | None:
+    """The settings for a model, by default the conversation's; None when they are wrong."""
     from gptme.llm.models import get_default_model
 
     if model is None:
         default = get_default_model()
         model = default.full if default else ""
-    loaded = _loaded(model)
+    return _loaded(model)
+
+
+def _enabled(model: str | None) -> bool:
+    loaded = loaded_for(model)
     return loaded is not None and loaded.values["enabled"] and loaded.values["mode"] == "on"
 
 

@@ -6,7 +6,6 @@ pays for it: everything of weight is imported by the first request that needs it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,13 +17,12 @@ if TYPE_CHECKING:
     from gptme.logmanager import LogManager
     from gptme.message import Message
 
-_LESSONS_VARIABLE: Final = "GPTME_LESSONS_EXTRA_DIRS"
 # Before other hooks, so that a request they send is checked as well.
 _PRIORITY: Final = 1000
 
 
 def init(config: Config) -> None:
-    """Put the checks under gptme's clients; add our lessons if the user asked for them.
+    """Put the checks under gptme's clients.
 
     Raises:
         RuntimeError: gptme does not keep its clients where this package looks for them.
@@ -32,32 +30,20 @@ def init(config: Config) -> None:
     from gptme_reliability.surfaces.gptme import registry
 
     registry.install(config)
-    # Reading the settings costs more than the rest of this, so only who has some pays for it.
-    if config.user.plugin.get("reliability") or config.get_env("RELIABILITY_LESSONS"):
-        _offer_lessons(config)
-
-
-def _offer_lessons(config: Config) -> None:
-    from gptme_reliability.data import data_dir
-    from gptme_reliability.surfaces.gptme.config import wants_lessons
-
-    if not wants_lessons(config):
-        return
-    # gptme separates these by colons on every system.
-    ours = str(data_dir("lessons"))
-    known = [part for part in os.environ.get(_LESSONS_VARIABLE, "").split(":") if part]
-    if ours not in known:
-        os.environ[_LESSONS_VARIABLE] = ":".join([*known, ours])
 
 
 def register_hooks() -> None:
-    """Register the hooks that keep the checks in place; registering twice replaces them."""
+    """Register the hooks that keep the checks in place, once the model is known.
+
+    Registering twice replaces them.
+    """
     from gptme.hooks import HookType, register_hook
 
     register_hook("reliability.step", HookType.STEP_PRE, _before_step, priority=_PRIORITY)
     register_hook(
         "reliability.generation", HookType.GENERATION_PRE, _before_generation, priority=_PRIORITY
     )
+    _offer_lessons(None)
 
 
 def _before_step(manager: LogManager) -> Generator[Message, None, None]:
@@ -75,6 +61,18 @@ def _prepare(model: str | None) -> None:
 
     registry.ensure(model)
     host.let_all_calls_run(model)
+    _offer_lessons(model)
+
+
+def _offer_lessons(model: str | None) -> None:
+    from gptme.config import get_config
+
+    config = get_config()
+    # Reading the settings costs more than the rest of a start, so only who has some pays for it.
+    if config.user.plugin.get("reliability") or config.get_env("RELIABILITY_LESSONS"):
+        from gptme_reliability.surfaces.gptme import lessons
+
+        lessons.offer(model)
 
 
 def register_commands() -> None:
