@@ -1,8 +1,10 @@
-"""The scenarios of the tables through the real ``gptme -n`` with the plugin on.
+"""The scenarios of the tables through the real ``gptme -n`` with the plugin on, in all formats.
 
 The proof is what lies in the workspace afterwards.  The runs go several at a time in the
 background, and each test waits for its own.  They start warm, in forks of one process; that
 this changes nothing is tested here on a sample, and every run of the demo starts cold.
+
+A run takes seconds, so that without more only a sample is run; ``pytest -m full`` runs the rest.
 """
 
 from __future__ import annotations
@@ -10,43 +12,58 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from scenario_tables import DEFECTS, MUST_NOT_EXECUTE
+from scenario_tables import CASES, DEFECTS, MUST_NOT_EXECUTE
 
-from gptme_reliability.evals.gptme_run import Run, run_gptme
+from gptme_reliability.evals.gptme_run import Run, ToolFormat, run_gptme
 from gptme_reliability.evals.launch import Launcher
-from gptme_reliability.evals.scenarios import Scenario
+from gptme_reliability.evals.scenarios import Scenario, read_scenarios
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "killpg"), reason="gptme is run in process groups"),
 ]
 
-Job: TypeAlias = tuple[Scenario, bool]
-Runs: TypeAlias = dict[tuple[str, bool], "Future[Run]"]
 
-# A run of gptme takes seconds: of the rows that differ in little but their wording, a sample.
-SAMPLE = 60
+class Job(NamedTuple):
+    """A run: in which of gptme's formats, what the model does, and how its answers come."""
+
+    form: ToolFormat
+    scenario: Scenario
+    streamed: bool
+
+    @property
+    def name(self) -> str:
+        """What a test of it is called."""
+        return f"{self.form}-{self.scenario.id}-{'streamed' if self.streamed else 'whole'}"
+
+
+Runs: TypeAlias = dict[str, "Future[Run]"]
+
+TABLES: dict[ToolFormat, list[Scenario]] = {
+    "tool": [*DEFECTS, *MUST_NOT_EXECUTE],
+    "markdown": read_scenarios(CASES / "markdown.jsonl"),
+    "xml": read_scenarios(CASES / "xml.jsonl"),
+}
 JOBS = [
-    (scenario, streamed)
-    for scenario in (
-        *DEFECTS,
-        *(MUST_NOT_EXECUTE[i * len(MUST_NOT_EXECUTE) // SAMPLE] for i in range(SAMPLE)),
-    )
+    Job(form, scenario, streamed)
+    for form, scenarios in TABLES.items()
+    for scenario in scenarios
     for streamed in (False, True)
     if streamed or not scenario.only_streamed
 ]
+# Neighbouring rows differ in little but their wording, and whole and streamed take turns.
+EVERY: dict[ToolFormat, int] = {"tool": 9, "markdown": 9, "xml": 9}
+SAMPLE = {
+    job.name
+    for form, step in EVERY.items()
+    for job in [job for job in JOBS if job.form == form][::step]
+}
 # Half of a run is waiting: for the server, for its shell, for its end.
 AT_A_TIME = min(2 * (os.cpu_count() or 1), 8)
-COLD = 12
-
-
-def job_id(job: Job) -> str:
-    """The name of a test, by the row and how its answers come."""
-    scenario, streamed = job
-    return f"{scenario.id}-{'streamed' if streamed else 'whole'}"
+COLD = 6
 
 
 @pytest.fixture(scope="module")
@@ -64,61 +81,67 @@ def runs(request: pytest.FixtureRequest, launcher: Launcher) -> Iterator[Runs]:
     found: Runs = {}
     for item in request.session.items:
         params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-        if item.fspath == request.node.fspath and "scenario" in params:
-            scenario, streamed = params["scenario"], params["streamed"]
-            found[scenario.id, streamed] = pool.submit(
-                run_gptme, scenario, streamed=streamed, plugin=True, launcher=launcher
-            )
+        if item.fspath == request.node.fspath and isinstance(job := params.get("job"), Job):
+            found[job.name] = pool.submit(run, job, launcher)
     yield found
     launcher.kill()
     pool.shutdown(cancel_futures=True)
 
 
+def run(job: Job, launcher: Launcher, *, plugin: bool = True) -> Run:
+    """Let gptme talk to the model until there is an end."""
+    return run_gptme(
+        job.scenario,
+        streamed=job.streamed,
+        plugin=plugin,
+        launcher=launcher,
+        tool_format=job.form,
+    )
+
+
 @pytest.mark.parametrize(
-    ("scenario", "streamed"),
-    JOBS,
-    ids=map(job_id, JOBS),
+    "job",
+    [
+        pytest.param(job, id=job.name, marks=() if job.name in SAMPLE else pytest.mark.full)
+        for job in JOBS
+    ],
 )
-def test_scenario(scenario: Scenario, streamed: bool, runs: Runs) -> None:
+def test_scenario(job: Job, runs: Runs) -> None:
     """gptme with the plugin does what the row says, and nothing else."""
-    run = runs[scenario.id, streamed].result()
+    run = runs[job.name].result()
     assert not run.faults, explain(run)
 
 
-@pytest.mark.parametrize("job", [JOBS[i * len(JOBS) // COLD] for i in range(COLD)], ids=job_id)
-def test_a_warm_start_changes_nothing(job: Job, launcher: Launcher) -> None:
+@pytest.mark.parametrize("name", sorted(SAMPLE)[:: len(SAMPLE) // COLD])
+def test_a_warm_start_changes_nothing(name: str, launcher: Launcher) -> None:
     """gptme started as a user starts it does, says and is told the same."""
-    scenario, streamed = job
+    (job,) = [job for job in JOBS if job.name == name]
     with ThreadPoolExecutor(2) as pool:
-        warm, cold = pool.map(
-            lambda launcher: run_gptme(scenario, streamed=streamed, plugin=True, launcher=launcher),
-            (launcher, Launcher()),
-        )
+        warm, cold = pool.map(lambda launcher: run(job, launcher), (launcher, Launcher()))
     assert seen(cold) == seen(warm), explain(cold)
 
 
-def by_id(scenario_id: str) -> Scenario:
-    """A scenario of the tables."""
-    return next(s for s in (*DEFECTS, *MUST_NOT_EXECUTE) if s.id == scenario_id)
-
-
 @pytest.mark.parametrize(
-    ("scenario_id", "outcome"),
+    ("form", "scenario_id", "outcome"),
     [
-        ("valid/shell", "executed"),
-        ("docs/shell-fence", "wrong"),
-        ("argument/missing-command", "empty command"),
-        ("hermes/closed", "not run"),
-        ("shape/object", "crash"),
-        ("tool/unknown", "silent"),
+        ("tool", "valid/shell", "executed"),
+        ("tool", "docs/shell-fence", "wrong"),
+        ("tool", "argument/missing-command", "empty command"),
+        ("tool", "hermes/closed", "not run"),
+        ("tool", "shape/object", "crash"),
+        ("tool", "tool/unknown", "silent"),
+        ("markdown", "valid/lead", "executed"),
+        ("markdown", "docs/yourself", "wrong"),
+        ("markdown", "fence/unclosed-lead", "not run"),
     ],
 )
 def test_the_harness_sees_what_gptme_does_alone(
-    scenario_id: str, outcome: str, launcher: Launcher
+    form: ToolFormat, scenario_id: str, outcome: str, launcher: Launcher
 ) -> None:
     """Without the plugin the same runs tell wrong executions, crashes and silence apart."""
-    run = run_gptme(by_id(scenario_id), streamed=True, plugin=False, launcher=launcher)
-    assert run.outcome == outcome, explain(run)
+    (scenario,) = [row for row in TABLES[form] if row.id == scenario_id]
+    alone = run(Job(form, scenario, streamed=True), launcher, plugin=False)
+    assert alone.outcome == outcome, explain(alone)
 
 
 def seen(run: Run) -> tuple[object, ...]:

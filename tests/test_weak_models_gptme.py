@@ -27,9 +27,14 @@ pytestmark = [
 
 Runs: TypeAlias = dict[tuple[str, bool], "Future[Run]"]
 
-# A run of gptme takes seconds: of the rows, a sample is not streamed.
-STREAMED = [(b, True) for b in BEHAVIOURS if b.everywhere]
-JOBS = [*STREAMED, *((b, False) for b, _ in STREAMED[::4])]
+EVERYWHERE = [behaviour for behaviour in BEHAVIOURS if behaviour.everywhere]
+# A run of gptme takes seconds: every third is run, whole and streamed by turns; the others
+# and the other way are left to ``pytest -m full``.
+JOBS = [
+    (behaviour, streamed, (position % 6) == (0 if streamed else 3))
+    for position, behaviour in enumerate(EVERYWHERE)
+    for streamed in (True, False)
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +61,9 @@ def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
             behaviour,
             streamed,
             id=f"{behaviour.name}-{'streamed' if streamed else 'whole'}",
+            marks=() if in_sample else pytest.mark.full,
         )
-        for behaviour, streamed in JOBS
+        for behaviour, streamed, in_sample in JOBS
     ],
 )
 def test_weak_model(behaviour: Behaviour, streamed: bool, runs: Runs) -> None:
