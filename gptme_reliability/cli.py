@@ -1,5 +1,5 @@
-"""The command line: ``check`` and ``lint`` for scripts, ``demo`` for people, ``cards``, ``eval``,
-and ``proxy`` for every other client.
+"""The command line: ``check`` and ``lint`` for scripts, ``audit`` and ``demo`` for people,
+``cards``, ``eval``, and ``proxy`` for every other client.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability import __version__
+from gptme_reliability.audit.command import add_audit
 from gptme_reliability.commands.cards import add_cards
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
@@ -34,6 +35,7 @@ Validates, repairs and enforces the tool calls of local models.
 
 commands:
   check    say what may run of a model's answer
+  audit    say what failed with tools in your conversations, and what would help
   lint     find what makes tool definitions hard for small models
   demo     run the real gptme against a misbehaving model, without and with the plugin
   cards    what the publishers of models say about sampling, and what is sent because of it
@@ -117,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_check(commands)
+    add_audit(commands)
     add_lint(commands)
     _add_demo(commands)
     add_cards(commands)

@@ -46,7 +46,7 @@ LAYERS = (
         *("adapters", "cards", "data"),
         *("backends", "contract", "contract_values", "contract_words"),
     ),
-    ("surfaces", "cli", "commands", "evals", "rows", "lint_command"),
+    ("surfaces", "cli", "commands", "evals", "rows", "lint_command", "audit"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FOREIGN = ("gptme", "openai", "anthropic", "httpx", "httpx2", "starlette", "aiohttp", "requests")
