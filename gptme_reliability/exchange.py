@@ -36,6 +36,7 @@ from gptme_reliability.types import (
 
 _REFUSED: Final = "the server refused to be asked again"
 _SAME: Final = "nothing else could be said about it"
+_UNREAD: Final = "the server left the tools out of the prompt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,10 @@ def exchange(
             asked = other
         else:
             verdict = _heard(ladder, asked, output, request, policy, facts)
+            anew = None if verdict.calls or verdict.refused else _unread(ladder, budget, asked)
+            if anew is not None:
+                why_anew = (Violation("tools_unread", "$", _UNREAD),)
+                verdict = Retry(_UNREAD, why_anew, text=verdict.text)
             attempts.append(Attempt(output, verdict, asked.rung))
             if not isinstance(verdict, Retry):
                 return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
@@ -114,7 +119,7 @@ def exchange(
                     verdict.calls, verdict.text, verdict.repairs, verdict.refused, verdict.written
                 )
                 return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
-            again = _again(ladder, budget, attempts, output, verdict)
+            again = anew or _again(ladder, budget, attempts, output, verdict)
             if isinstance(again, str) or _sent(again[0].request) in sent:
                 why = again if isinstance(again, str) else _SAME
                 return Outcome(give_up(verdict, len(attempts), why), tuple(attempts))
@@ -147,6 +152,13 @@ def _heard(
         cut = (Violation("cut_off", "$", "the output was cut off before any call"),)
         return Retry(render(cut, asked.tools, policy), cut, text=verdict.text)
     return spoken(verdict, output, asked.voice) if asked.voice else verdict
+
+
+def _unread(ladder: Ladder, budget: Budget, asked: Asked) -> tuple[Asked, Question] | None:
+    """How to ask anew where the model was shown no tools: it could not call any."""
+    other = ladder.unread(asked)
+    question = None if other is None else budget.ask("format", _UNREAD, fresh=True)
+    return (other, question) if other is not None and isinstance(question, Question) else None
 
 
 def _again(

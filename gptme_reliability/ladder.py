@@ -36,10 +36,12 @@ class Learned:
     """What a server has shown of itself for one model; kept by whoever sends.
 
     Besides rungs: ``tools`` for native tools as such, ``respond`` for the tool for talking.
+    ``tools_settled`` says that it is known, or was asked, whether its model gets to see tools.
     """
 
     def __init__(self) -> None:
         self._lost: set[str] = set()
+        self.tools_settled = False
 
     def lose(self, what: str) -> None:
         """The server refused or ignored this."""
@@ -138,6 +140,12 @@ class Ladder:
             return self._shaped(None, self._told)
         self._used.add(other)
         return self._shaped(other, self._told)
+
+    def unread(self, asked: Asked) -> Asked | None:
+        """What to ask instead where the server was found to leave tools out of the prompt."""
+        if not asked.request.tools or not self._learned.lost("tools"):
+            return None
+        return self.instead(asked, tools=True)
 
     def heard(self, asked: Asked, *, called: bool) -> None:
         """An answer came; one without any call says that the server does not force."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,24 +50,47 @@ class Reply:
 
 @dataclass
 class Script:
-    """The replies still to play and the requests that came."""
+    """The replies still to play and the requests that came; ``beside`` is what was asked at
+    paths of their own, with the body of each question."""
 
     replies: list[Reply]
     url: str = ""
     requests: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    beside: list[tuple[str, Any]] = field(default_factory=list)
 
     def bodies(self) -> list[dict[str, Any]]:
         return [json.loads(request) for request in self.requests]
 
 
 @contextmanager
-def serving(*replies: Reply) -> Iterator[Script]:
-    """Play the replies on a free port of 127.0.0.1."""
+def serving(
+    *replies: Reply, beside: Mapping[str, Callable[[Any], Any]] | None = None
+) -> Iterator[Script]:
+    """Play the replies on a free port of 127.0.0.1.
+
+    ``beside`` makes the JSON at paths of their own from the body of a question.
+    """
+    answers = beside or {}
     script = Script(list(replies))
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._beside(None)
+
+        def _beside(self, asked: Any) -> None:
+            script.beside.append((self.path, asked))
+            said = answers[self.path](asked) if self.path in answers else None
+            body = json.dumps(said).encode()
+            self.send_response(404 if said is None else 200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
         def do_POST(self) -> None:
+            if self.path in answers:
+                self._beside(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                return
             script.requests.append(self.rfile.read(int(self.headers["content-length"])))
             script.headers.append({k.lower(): v for k, v in self.headers.items()})
             reply = script.replies.pop(0) if script.replies else Reply(b"script is over", 418)

@@ -41,7 +41,7 @@ LAYERS = (
     ),
     ("pipeline", "in_text"),
     (
-        *("exchange", "ladder", "budget", "replay", "respond", "gate"),
+        *("exchange", "ladder", "budget", "prompt_size", "replay", "respond", "gate"),
         *("prompting", "prompted_messages", "prompt_dialects", "call_schemas"),
         *("adapters", "cards", "data"),
         *("backends", "contract", "contract_values", "contract_words"),

@@ -7,12 +7,13 @@ history or its tools are real errors and stay what they are.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gptme_reliability.adapters.error_texts import messages_of, read_error
+from gptme_reliability.adapters.overflow import overflow
 from gptme_reliability.errors import RequestRefused
 from gptme_reliability.types import ModelOutput
 
@@ -41,12 +42,23 @@ _THE_CONVERSATION: Final = re.compile(
 )
 
 _REFUSING: Final = frozenset({400, 422, 500, 501})
+_MISSING: Final = 404
+"""A path or a model that is not there; or, for some routers, nothing that takes tools."""
 _TOO_LONG: Final = re.compile(r"context (?:size|length|window)|too (?:long|large)", re.IGNORECASE)
-# Ollama; llama.cpp without --jinja; vLLM without a parser; LiteLLM and others.
+
+_TOOLS: Final = r"['\"`]?tools['\"`]?(?![\w\[-]|\.\w)"
+_CALLING: Final = (
+    r"(?<![\w.])(?<!parallel )(?<!multiple )(?<!streaming )(?<!strict )"
+    r"['\"`]?(?:tools?|functions?)(?:[ _-](?:call\w*|use))?['\"`]?"
+)
+# Ollama; llama.cpp without --jinja; vLLM without a parser; LiteLLM and others.  A single tool,
+# or a way of choosing one, that is not taken is another matter.
 _NO_TOOLS: Final = re.compile(
-    r"does not support (?:tools|function|parameters: \['tools)|tools param requires --jinja"
-    r"|requires --enable-auto-tool-choice"
-    r"|(?:tools?|function)(?:[ _-]call\w*)? (?:is|are) not supported",
+    r"does(?: not|n't) support (?:tools|tool[ _-](?:call|use)|function|parameters: \['tools)"
+    r"|tools param requires --jinja|requires --enable-auto-tool-choice|support tool use"
+    rf"|{_CALLING} (?:(?:is|are) not|isn't|aren't|not)(?: yet)? (?:supported|enabled|implemented)"
+    rf"|not (?:supported|allowed|permitted|implemented)(?: here)?: {_TOOLS}"
+    rf"|\bun(?:known|recogni[sz]ed|supported|expected)[ \w]{{0,40}}[:= ]{{1,2}}{_TOOLS}",
     re.IGNORECASE,
 )
 
@@ -110,7 +122,7 @@ def model_fault(status: int, body: bytes) -> ModelOutput | None:
     """
     if status < 400 or status in _NEVER_THE_MODEL or len(body) > _LONGEST:
         return None
-    return error_fault(_read(body))
+    return error_fault(read_error(body))
 
 
 def refusal(status: int, body: bytes) -> RequestRefused | None:
@@ -118,17 +130,31 @@ def refusal(status: int, body: bytes) -> RequestRefused | None:
 
     Sources: the messages of Ollama, llama.cpp, vLLM and LiteLLM for models without tools.
     """
-    if status not in _REFUSING:
+    if status not in _REFUSING and status != _MISSING:
         return None
-    heads = [message[:_HEAD] for message in _messages(_read(body[:_LONGEST]))]
-    if any(_TOO_LONG.search(head) for head in heads):
+    raw = body[:_LONGEST]
+    error = read_error(raw)
+    heads = [message[:_HEAD] for message in messages_of(error)]
+    if overflow(status, raw) is not None or any(_TOO_LONG.search(head) for head in heads):
         return None
-    return RequestRefused(tools=any(_NO_TOOLS.search(head) for head in heads))
+    tools = _forbids_tools(error) or any(_NO_TOOLS.search(head) for head in heads)
+    return RequestRefused(tools=tools) if tools or status != _MISSING else None
+
+
+def _forbids_tools(error: Any) -> bool:
+    """Whether a server that checks its requests with pydantic knows no ``tools``."""
+    detail = error.get("detail") if isinstance(error, Mapping) else None
+    return any(
+        isinstance(entry, Mapping)
+        and entry.get("type") == "extra_forbidden"
+        and entry.get("loc") == ["body", "tools"]
+        for entry in (detail if isinstance(detail, list) else ())
+    )
 
 
 def about_the_conversation(body: bytes) -> bool:
     """Whether an error speaks of the messages it got, or of the template they go into."""
-    messages = _messages(_read(body[:_LONGEST]))
+    messages = messages_of(read_error(body[:_LONGEST]))
     return any(_THE_CONVERSATION.search(message[:_HEAD]) for message in messages)
 
 
@@ -137,7 +163,7 @@ def error_fault(error: Any) -> ModelOutput | None:
     quoted = _failed_generation(error)
     if quoted is not None:
         return ModelOutput(text=quoted or None)
-    for message in _messages(error):
+    for message in messages_of(error):
         if _ABOUT_THE_REQUEST.search(message[:_HEAD]):
             continue
         for fault in _FAULTS:
@@ -145,14 +171,6 @@ def error_fault(error: Any) -> ModelOutput | None:
             if match:
                 return _recovered(match)
     return None
-
-
-def _read(body: bytes) -> Any:
-    decoded = body.decode(errors="replace")
-    try:
-        return json.loads(decoded)
-    except (ValueError, RecursionError):
-        return decoded
 
 
 def _recovered(match: re.Match[str]) -> ModelOutput:
@@ -179,15 +197,3 @@ def _failed_generation(error: Any) -> str | None:
         if isinstance(scope, Mapping) and isinstance(scope.get("failed_generation"), str):
             return str(scope["failed_generation"])
     return None
-
-
-def _messages(error: Any, depth: int = 3) -> Iterator[str]:
-    """The messages of an error, wherever servers put them."""
-    if isinstance(error, str):
-        yield error
-    elif isinstance(error, Mapping) and depth:
-        for key in ("error", "message", "detail", "msg"):
-            yield from _messages(error.get(key), depth - 1)
-    elif isinstance(error, list) and depth:
-        for entry in error[:8]:
-            yield from _messages(entry, depth - 1)

@@ -16,6 +16,7 @@ from gptme_reliability.errors import RequestRefused
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
 from gptme_reliability.refusals import final_text, with_refusals
 from gptme_reliability.surfaces.host import Piece, Settings
+from gptme_reliability.surfaces.reading import IN_THE_PROMPT
 from gptme_reliability.surfaces.streaming import cleared
 from gptme_reliability.surfaces.task import Task
 from gptme_reliability.types import (
@@ -61,13 +62,14 @@ class Asking:
         self._attempts: list[Attempt] = []
         policy = task.settings.policy
         self._budget = task.memory.budgets.open(task.question, policy)
+        self._learned = task.memory.servers.of(task.settings.model)
         self._steps = exchange(
             task.request,
             policy,
             task.settings.facts,
             self._attempts,
             self._budget,
-            task.memory.servers.of(task.settings.model),
+            self._learned,
         )
         self._since = monotonic()
         self.request = next(self._steps)
@@ -80,10 +82,13 @@ class Asking:
         why = refusal(response.status_code, response.content)
         if why is None:
             return None
+        had_tools = not self._learned.lost("tools")
         try:
             self.request = self._steps.throw(why)
         except (RequestRefused, StopIteration):
             return None
+        if had_tools and self._learned.lost("tools"):
+            self._task.notes.append(f"the server takes no tools for this model; {IN_THE_PROMPT}")
         self._task.memory.budgets.keep(self._task.question, self._budget)
         return self.request
 

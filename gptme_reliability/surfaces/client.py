@@ -14,11 +14,13 @@ from time import sleep
 from typing import Any, Final, TypeVar
 
 from gptme_reliability.surfaces.contracted import Contracted
-from gptme_reliability.surfaces.effects import Effect, Next, Read, Send
+from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Send
 from gptme_reliability.surfaces.host import Host
+from gptme_reliability.surfaces.instead import Instead
 from gptme_reliability.surfaces.memory import Memory
 from gptme_reliability.surfaces.prepare import prepare, read_body
-from gptme_reliability.surfaces.relay import Instead
+from gptme_reliability.surfaces.sampling import is_near
+from gptme_reliability.surfaces.served import Answer, Fetch
 from gptme_reliability.surfaces.serving import UNPROCESSABLE, Reply, Rewritten, Serving, Stream
 from gptme_reliability.surfaces.task import Task, where
 
@@ -70,7 +72,9 @@ def client_class(base: type[Any]) -> type[Any]:
                 return plain(request, stream)
             if task is None:
                 return plain(request, stream)
-            response = _Wire(http, self.build_request, plain, request, task).run()
+            fetch = self._reliability_contracts.fetch(request, plain)
+            near = fetch if is_near(request.url.host) else None
+            response = _Wire(http, self.build_request, plain, request, task, near).run()
             if not stream:
                 response.read()
             return response
@@ -88,7 +92,9 @@ class _Wire:
         plain: Callable[..., Any],
         request: Any,
         task: Task,
+        fetch: Fetch | None,
     ) -> None:
+        self._fetch = fetch
         self._http = http
         self._build_request = build_request
         self._plain = plain
@@ -114,7 +120,16 @@ class _Wire:
             return effect.response.read()  # type: ignore[attr-defined]  # it is the library's
         if isinstance(effect, Next):
             return self._next(effect.response)
+        if isinstance(effect, Ask):
+            return self._ask(effect)
         return sleep(effect.seconds)
+
+    def _ask(self, effect: Ask) -> Answer | None:
+        try:
+            return self._fetch(effect.path, effect.body) if self._fetch else None
+        except Exception as error:  # nobody waits for this answer
+            _LOG.debug("reliability: the server was asked in vain: %s", where(error))
+            return None
 
     def _next(self, response: Any) -> bytes | None:
         if self._reading is not response:
@@ -148,6 +163,10 @@ class _Wire:
         """A response of the server; a final error is one that nobody is to try again, for the
         model was asked often enough."""
         response: Any = instead.response
+        if instead.clearer is not None:
+            status, content = instead.clearer
+            headers = [*self._headers(response), (_CONTENT_TYPE, "application/json")]
+            return self._response(status, headers, content=content)
         if not instead.final or response.status_code < 500:
             return response
         kind = response.headers.get(_CONTENT_TYPE, "application/json")

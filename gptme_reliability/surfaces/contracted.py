@@ -61,7 +61,7 @@ class Contracted:
         if body is None or terms is None:
             return request, send, None
         server = str(request.url.join("/"))
-        fetch = self._fetch(request, send) if is_near(request.url.host) else None
+        fetch = self.fetch(request, send) if is_near(request.url.host) else None
         agreed = self._sampling.agree(terms, body, server, fetch)
         if isinstance(agreed, Broken):
             return request, send, self._refused(request, agreed) if terms.may_fail else None
@@ -95,7 +95,9 @@ class Contracted:
             return request
         return self._rebuilt(request, {k: v for k, v in body.items() if k not in names})
 
-    def _fetch(self, request: Any, send: Send) -> Fetch:
+    def fetch(self, request: Any, send: Send) -> Fetch:
+        """What asks the server of this request about itself; it raises whatever goes wrong."""
+
         def fetch(path: str, body: Mapping[str, Any] | None) -> Answer:
             headers = {
                 name: value

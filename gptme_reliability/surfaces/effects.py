@@ -7,7 +7,7 @@ fails is thrown in.  So the same steps run under a blocking client and on an eve
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -60,7 +60,19 @@ class Wait:
     seconds: float
 
 
-Effect: TypeAlias = Send | Read | Next | Wait
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the server something beside the exchange, at a path from its root.
+
+    By POST if there is a body, else by GET.  Gives the ``served.Answer``, or None where the
+    server is not near, or says nothing in time; never fails.
+    """
+
+    path: str
+    body: Mapping[str, Any] | None = None
+
+
+Effect: TypeAlias = Send | Read | Next | Wait | Ask
 
 
 class Body:

@@ -33,7 +33,8 @@ class Settings:
     what the verdict would have been.  ``read_only`` says of the host's own tools whether they
     change nothing.  ``conversation`` tells apart conversations that begin alike, where the host
     knows them.  ``format`` is set for a request without native tools whose answer may call
-    those ``offered`` in its text.
+    those ``offered`` in its text.  ``own_server`` says that the user runs the server, so that it
+    may be asked, and the user told how to set it up.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Settings:
     conversation: str = ""
     format: HostFormat | None = None
     offered: tuple[ToolDefinition, ...] = ()
+    own_server: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Report:
     exception and the place, never its message, which may quote anything.  ``faults`` are the
     HTTP statuses of errors that were read as answers.  ``interrupted`` says that the host left
     before the end; ``outcome`` then holds the attempts so far.  ``tools`` were on offer.
+    ``notes`` are what the user should know of the server, a line each.
     """
 
     settings: Settings
@@ -66,6 +69,7 @@ class Report:
     faults: tuple[int, ...] = ()
     interrupted: bool = False
     tools: tuple[ToolDefinition, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Host(Protocol):

@@ -61,13 +61,14 @@ class PendingFeedback:
 
 
 class Servers:
-    """What the server has shown of itself, by model.
+    """What the server has shown of itself, by model, and what was said of it.
 
     Safe to share between threads.
     """
 
     def __init__(self) -> None:
         self._learned: OrderedDict[str, Learned] = OrderedDict()
+        self._said: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, model: str) -> Learned:
@@ -78,6 +79,15 @@ class Servers:
             while len(self._learned) > _MOST:
                 self._learned.popitem(last=False)
         return learned
+
+    def first_time(self, said: str) -> bool:
+        """Whether something is about to be said for the first time."""
+        with self._lock:
+            first = said not in self._said
+            self._said[said] = None
+            while len(self._said) > _MOST:
+                self._said.popitem(last=False)
+        return first
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_request import write_request
@@ -25,22 +24,13 @@ from gptme_reliability.surfaces.answers import (
 from gptme_reliability.surfaces.asking import Asking, Ending, remainder
 from gptme_reliability.surfaces.effects import Body, Effect, Read, Response, Send, Wait
 from gptme_reliability.surfaces.host import Channel, Piece
+from gptme_reliability.surfaces.instead import Instead, clearer_event, failed
+from gptme_reliability.surfaces.reading import look
 from gptme_reliability.surfaces.streaming import StreamedAnswer
 from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode
 from gptme_reliability.types import ModelOutput, ModelRequest, Reject
 
 _IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
-
-
-@dataclass(frozen=True, slots=True)
-class Instead:
-    """The response that the host gets as it is, because nothing of an answer was shown.
-
-    ``final`` says that it must not be tried again.
-    """
-
-    response: Response
-    final: bool = False
 
 
 Bytes = Generator[bytes | Effect, Any, "Instead | None"]
@@ -140,7 +130,7 @@ class Relay:
             if self._task.repairs:
                 self._record(None)
             self._reported = True
-            yield answer.error
+            yield clearer_event(self._task, answer.error)
             return None
         return (yield from self._decide(self._judge(answer, answer.output())))
 
@@ -165,7 +155,7 @@ class Relay:
             if self._task.repairs:
                 self._record(None)
             self._reported = True
-            return Instead(response)
+            return failed(self._task, response)
         self.whole = True
         self._failed = response
         self._unsent += error_event(response.content)
@@ -252,6 +242,7 @@ class Relay:
         self, answer: StreamedAnswer, output: ModelOutput
     ) -> Generator[bytes | Effect, Any, ModelRequest | Ending]:
         """What comes next, with what is clear of a failed answer shown."""
+        yield from look(self._task, self._asking.request, output, answer.reader.usage)
         step = self._asking.answer(output, answer.reader.usage)
         if isinstance(step, ModelRequest):
             yield from self._leave(answer)
@@ -265,8 +256,8 @@ class Relay:
         if ending is None:
             self._record(self._asking.abandoned(reason))
             if response is not None and not self.showing:
-                return Instead(response)
-            yield raw
+                return failed(self._task, response)
+            yield clearer_event(self._task, raw)
         return ending
 
     def _follow(self, answer: StreamedAnswer, body: Body) -> Generator[bytes | Effect, Any, None]:

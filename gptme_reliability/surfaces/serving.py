@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from gptme_reliability.adapters.openai_request import write_request
 from gptme_reliability.adapters.openai_response import host_readable, sum_usage, write_response
+from gptme_reliability.adapters.overflow import overflow
 from gptme_reliability.adapters.server_errors import (
     about_the_conversation,
     model_fault,
@@ -20,7 +21,9 @@ from gptme_reliability.adapters.server_errors import (
 from gptme_reliability.surfaces.answers import UNKNOWN_SHAPE, WholeAnswer, read_whole, why
 from gptme_reliability.surfaces.asking import Asking, Ending, observe
 from gptme_reliability.surfaces.effects import Effect, Read, Response, Send, Wait
-from gptme_reliability.surfaces.relay import Bytes, Instead, Relay
+from gptme_reliability.surfaces.instead import Instead, failed
+from gptme_reliability.surfaces.reading import look
+from gptme_reliability.surfaces.relay import Bytes, Relay
 from gptme_reliability.surfaces.task import Task, encode, where
 from gptme_reliability.surfaces.watching import observed
 from gptme_reliability.types import ModelRequest, Reject
@@ -163,7 +166,7 @@ class Serving:
                 self._task.report(None, error=UNKNOWN_SHAPE)
             elif self._task.repairs:
                 self._task.report(None)
-            return Instead(response)
+            return failed(self._task, response)
         try:
             return (yield from self._answered(asking, response, found))
         except (GeneratorExit, KeyboardInterrupt):
@@ -173,12 +176,14 @@ class Serving:
     def _answered(self, asking: Asking, response: Response, found: WholeAnswer) -> _Steps:
         """Ask until there is an end; the response that says it."""
         answers = [found]
+        yield from look(self._task, asking.request, found.output, found.usage)
         step = asking.answer(found.output, found.usage)
         while isinstance(step, ModelRequest):
             asking.announce(step)
             again = yield from self._ask_whole(step)
             if isinstance(again, WholeAnswer):
                 answers.append(again)
+                yield from look(self._task, asking.request, again.output, again.usage)
                 step = asking.answer(again.output, again.usage)
                 continue
             other = None if isinstance(again, Exception) else asking.refused(again)
@@ -190,7 +195,7 @@ class Serving:
                 self._task.report(asking.abandoned(why(again)), faults=_faults(answers))
                 if isinstance(again, Exception):
                     raise again
-                return Instead(again)
+                return failed(self._task, again)
             step = ending
         reply = self._reply(response, answers, step)
         self._task.report(step.outcome, step.repairs, faults=_faults(answers))
@@ -231,6 +236,8 @@ def _refused(response: Response) -> Generator[Effect, Any, bool]:
     yield Read(response)
     raw = response.content
     if model_fault(status, raw) is not None or _takes_no_tools(status, raw):
+        return False
+    if overflow(status, raw) is not None:  # it is no shorter as it was
         return False
     # An overloaded server says 500 too, and asking it once more would help nobody.
     return status != 500 or about_the_conversation(raw)

@@ -30,6 +30,7 @@ class Task:
     ``conversation`` is a digest of the conversation as the host sent it.  ``mended`` says that
     the request is not the host's own any more.  ``question`` is what a request that asks the
     same again has in common with this one: the key to the budgets in ``memory``.
+    ``notes`` collects what the user should know of the server.
     """
 
     host: Host
@@ -41,6 +42,7 @@ class Task:
     mended: bool = False
     question: str = ""
     memory: Memory = field(default_factory=Memory)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tools(self) -> tuple[ToolDefinition, ...]:
@@ -76,6 +78,7 @@ class Task:
             faults=tuple(faults),
             interrupted=interrupted,
             tools=self.request.tools,
+            notes=tuple(self.notes),
         )
         try:
             self.host.done(report)

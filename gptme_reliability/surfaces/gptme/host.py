@@ -91,6 +91,7 @@ class GptmeHost:
             facts=facts,
             read_only=read_only_tools(),
             conversation=conversation(),
+            own_server=_is_self_hosted(provider),
         )
 
     def _facts(self, settings: Settings) -> ModelFacts:

@@ -124,6 +124,7 @@ def summary(report: Report) -> str | None:
 
 
 def _parts(report: Report) -> Iterator[str]:
+    yield from report.notes
     if report.outcome is not None:
         verdict = report.outcome.verdict
         yield from _repaired(verdict)

@@ -70,6 +70,8 @@ def record(report: Report, conversation: str, *, full: bool) -> dict[str, Any]:
         ]
     if report.faults:
         entry["faults"] = list(report.faults)
+    if report.notes:
+        entry["notes"] = list(report.notes)
     if report.interrupted:
         entry["interrupted"] = True
     if report.error:

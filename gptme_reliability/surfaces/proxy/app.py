@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -31,6 +32,7 @@ from gptme_reliability.surfaces.proxy.options import ModelSettings, Options
 from gptme_reliability.surfaces.proxy.outlet import Outlet, Ticker
 from gptme_reliability.surfaces.proxy.refusing import Refused, error_body
 from gptme_reliability.surfaces.proxy.upstream import Upstream, UpstreamFailed
+from gptme_reliability.surfaces.sampling import is_near
 from gptme_reliability.surfaces.task import where
 
 LOG: Final = logging.getLogger("gptme_reliability.proxy")
@@ -53,7 +55,9 @@ def build(options: Options) -> ASGIApp:
     Raises:
         ConfigError: the settings cannot be read.
     """
-    service = Service(options, ModelSettings(options.config, observe=options.observe))
+    near = is_near(urlsplit(options.upstream).hostname or "")
+    settings = ModelSettings(options.config, observe=options.observe, own_server=near)
+    service = Service(options, settings)
     starlette = Starlette(
         routes=[
             Route("/healthz", service.health),
@@ -188,6 +192,9 @@ class Service:
         self._metrics.answered(done.kind, status or 0, seconds)
         if done.why in ("client_left", "client_stalled"):
             self._metrics.left()
+        report = None if done.host is None else done.host.report
+        for note in () if report is None else report.notes:
+            LOG.warning("%s", note)
         if LOG.isEnabledFor(logging.INFO):
             LOG.info("%s", done.line(status, seconds))
 

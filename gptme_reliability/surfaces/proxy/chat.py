@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from gptme_reliability.surfaces.answers import error_event
 from gptme_reliability.surfaces.budgets import Budgets
-from gptme_reliability.surfaces.effects import Effect, Next, Read, Response
+from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Response
 from gptme_reliability.surfaces.effects import Send as SendEffect
+from gptme_reliability.surfaces.instead import Instead
 from gptme_reliability.surfaces.memory import Memory
 from gptme_reliability.surfaces.prepare import prepare, read_offer
 from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER, Drive
@@ -27,7 +28,6 @@ from gptme_reliability.surfaces.proxy.metrics import repairs_of
 from gptme_reliability.surfaces.proxy.outlet import Outlet
 from gptme_reliability.surfaces.proxy.refusing import failure_event
 from gptme_reliability.surfaces.proxy.upstream import Answer, Upstream, UpstreamFailed
-from gptme_reliability.surfaces.relay import Instead
 from gptme_reliability.surfaces.serving import (
     UNPROCESSABLE,
     Reply,
@@ -146,6 +146,8 @@ class Chat:
             answer = _answer(effect.response)
             await answer.read(MOST_BYTES)
             return len(answer.content)
+        if isinstance(effect, Ask):
+            return await self._upstream.ask(effect.path, self._asked.headers, effect.body)
         return await asyncio.sleep(effect.seconds)
 
     async def _send(self, content: bytes | None) -> Answer:
@@ -163,6 +165,11 @@ class Chat:
     async def _instead(self, instead: Instead) -> None:
         """A response of the upstream; a final error is one that nobody is to try again."""
         answer = _answer(instead.response)
+        if instead.clearer is not None:
+            status, body = instead.clearer
+            headers = [*for_client(answer.headers, REWRITTEN), _JSON, *self._trail()]
+            await self._outlet.whole(status, headers, body)
+            return
         failed = instead.final and answer.status_code >= 500
         status = UNPROCESSABLE if failed else answer.status_code
         headers = [*for_client(answer.headers, _ENCODED), *self._trail()]
@@ -209,7 +216,9 @@ class Chat:
             if self._outlet.status is None:
                 await self._instead(drive.result)
             else:
-                await self._outlet.finish(error_event(drive.result.response.content))
+                clearer = drive.result.clearer
+                body = drive.result.response.content if clearer is None else clearer[1]
+                await self._outlet.finish(error_event(body))
             return
         if self._outlet.status is None:
             upstream = _answer(stream.response)

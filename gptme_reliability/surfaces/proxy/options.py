@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -79,15 +79,19 @@ class ModelSettings:
         ConfigError: the file cannot be read, or holds what is no setting.
     """
 
-    def __init__(self, path: str | None = None, *, observe: bool = False) -> None:
+    def __init__(
+        self, path: str | None = None, *, observe: bool = False, own_server: bool = False
+    ) -> None:
         self._where = path or "no file"
         self._section = checked(_table(path) if path else {}, self._where, TABLE)
         self._observe = observe
+        self._own_server = own_server
         self.settings = lru_cache(maxsize=_MODELS_REMEMBERED)(self._settings)
 
     def _settings(self, model: str) -> Settings | None:
         """What holds for a model; None where its answers are not to be checked."""
-        return self.of(model).settings()
+        settings = self.of(model).settings()
+        return settings and replace(settings, own_server=self._own_server)
 
     def of(self, model: str) -> ModelConfig:
         """What is set for a model, and where."""

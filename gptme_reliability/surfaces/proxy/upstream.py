@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import aiohttp
 from yarl import URL
 
+from gptme_reliability.surfaces import served
 from gptme_reliability.surfaces.proxy.headers import CREDENTIALS, Headers, for_upstream
 from gptme_reliability.surfaces.proxy.options import Options
 from gptme_reliability.surfaces.proxy.refusing import Refused
+from gptme_reliability.surfaces.sampling import is_near
 
 _CONNECT_S: Final = 10.0
+_ASKING_S: Final = 2.0
 # Less than servers in Python keep an idle connection open, so that none is used that just closed.
 _IDLE_S: Final = 4.0
 _LARGE: Final = 1024 * 1024
@@ -99,6 +103,7 @@ class Upstream:
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
         )
+        self.near = is_near(URL(self._base).host or "")
         self.reachable: bool | None = None
 
     async def send(
@@ -142,6 +147,32 @@ class Upstream:
             self.reachable = False
         else:
             answer.close()
+
+    async def ask(
+        self, path: str, headers: Headers, body: Mapping[str, Any] | None
+    ) -> served.Answer | None:
+        """What a near upstream says at a path from its root; by POST if there is a body.
+
+        None where it is not near, or says nothing in time.
+        """
+        if not self.near:
+            return None
+        keys = [(name, value) for name, value in headers if name in CREDENTIALS]
+        url = URL(self._base.removesuffix("/v1") + path)
+        try:
+            async with self._session.request(
+                "GET" if body is None else "POST",
+                url,
+                headers=self._headers(keys, decode=False),
+                json=body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=_ASKING_S),
+            ) as response:
+                content = await response.json(content_type=None) if response.ok else None
+                return served.Answer(dict(response.headers), content)
+        # Nobody waits for this answer.
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError, RecursionError):
+            return None
 
     async def close(self) -> None:
         """Close all connections."""
