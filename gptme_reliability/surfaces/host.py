@@ -33,8 +33,9 @@ class Settings:
     what the verdict would have been.  ``read_only`` says of the host's own tools whether they
     change nothing.  ``conversation`` tells apart conversations that begin alike, where the host
     knows them.  ``format`` is set for a request without native tools whose answer may call
-    those ``offered`` in its text.  ``own_server`` says that the user runs the server, so that it
-    may be asked, and the user told how to set it up.
+    those ``offered`` in its text; ``first_only`` says that the host runs no call of it but the
+    first.  ``own_server`` says that the user runs the server, so that it may be asked, and the
+    user told how to set it up.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Settings:
     conversation: str = ""
     format: HostFormat | None = None
     offered: tuple[ToolDefinition, ...] = ()
+    first_only: bool = False
     own_server: bool = False
 
 

@@ -19,32 +19,39 @@ _MOST: Final = 256
 class PendingFeedback:
     """Feedback on refused calls, with the places of the calls that stood beside them.
 
+    Kept by owner, which is a conversation where the host tells them apart: two may begin with
+    the same words, and hold the same call.
+
     And the mended tools that were reported.
 
     The oldest is forgotten first.  Safe to share between threads.
     """
 
     def __init__(self) -> None:
-        self._texts: OrderedDict[Place, str] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, Place], str] = OrderedDict()
         self._told: OrderedDict[int, None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def remember(self, conversation: str, calls: Iterable[Call], text: str | None) -> None:
-        """Keep what is to be said together with the results of these calls, if anything."""
-        if text is None:
-            return
+    def remember(
+        self, owner: str, conversation: str, calls: Iterable[Call], text: str | None
+    ) -> None:
+        """Keep what is to be said together with the results of these calls, if anything.
+
+        What was to be said of an earlier answer in the same place is forgotten.
+        """
         with self._lock:
             for call in calls:
-                found = place(conversation, call)
-                self._texts[found] = text
-                self._texts.move_to_end(found)
+                found = owner, place(conversation, call)
+                self._texts.pop(found, None)
+                if text is not None:
+                    self._texts[found] = text
             while len(self._texts) > _MOST:
                 self._texts.popitem(last=False)
 
-    def texts(self) -> dict[Place, str]:
-        """All of it."""
+    def texts(self, owner: str) -> dict[Place, str]:
+        """All that is an owner's."""
         with self._lock:
-            return dict(self._texts)
+            return {place: text for (whose, place), text in self._texts.items() if whose == owner}
 
     def untold(self, mended: Iterable[Repair]) -> tuple[Repair, ...]:
         """Those of the mended tools that were not reported yet: a host sends them every time."""

@@ -85,7 +85,7 @@ def _task(
     if settings.mode == "observe":
         return Task(host, settings, request, (), streamed)
     conversation = digest(request.messages)
-    messages, added = add_pending(request.messages, memory.pending.texts())
+    messages, added = add_pending(request.messages, memory.pending.texts(settings.conversation))
     messages, mended = mend_history(messages)
     tools, rewritten = mend_tools(body.get("tools"))
     if added or mended:

@@ -118,8 +118,9 @@ class Serving:
         return Asking(self._task)
 
     def _remember(self, ending: Ending) -> None:
-        pending = self._task.memory.pending
-        pending.remember(self._task.conversation, ending.calls, ending.outcome.pending)
+        task, pending = self._task, ending.outcome.pending
+        owner = task.settings.conversation
+        task.memory.pending.remember(owner, task.conversation, ending.calls, pending)
 
     def _send_first(self, asked: Relay | Asking | None) -> Generator[Effect, Any, Response]:
         """The host's own request, or the one with mended conversation and tools.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
 from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.gptme import config as settings
 from gptme_reliability.surfaces.gptme import registry, trace
-from gptme_reliability.surfaces.gptme.host import conversation, host
+from gptme_reliability.surfaces.gptme.current import conversation
+from gptme_reliability.surfaces.gptme.host import host
 from gptme_reliability.surfaces.gptme.ledger import ledger
 from gptme_reliability.surfaces.gptme.notices import printable
 
@@ -16,12 +18,26 @@ _WIDTH: Final = 14
 
 
 def run(context: Any) -> Iterator[Any]:
-    """Print the state; yields no messages, so the conversation stays as it is."""
+    """Show the state.
+
+    It is printed, and the conversation stays as it was.  In a server nobody sees what is
+    printed, and its clients were told of the command already: there it is a message.
+    """
+    if _in_server():
+        from gptme.message import Message
+
+        lines = "\n".join(map(printable, describe()))
+        yield Message("system", f"```text\n{lines}\n```")
+        return
     context.manager.undo(1, quiet=True)
     context.manager.write()
     for line in describe():
         print(printable(line))
-    yield from ()
+
+
+def _in_server() -> bool:
+    flask = sys.modules.get("flask")
+    return flask is not None and bool(flask.has_request_context())
 
 
 def describe() -> Iterator[str]:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ConfigError
+from gptme_reliability.surfaces.gptme import environment
 from gptme_reliability.surfaces.keys import KEYS, ModelConfig, facts_from, flat, layers
 from gptme_reliability.surfaces.schema import FACT_KEYS, checked, shown
 
@@ -106,16 +107,24 @@ def load(config: Config, model: str) -> ModelConfig:
     # The project's [env] section is as untrusted as the rest of it, so the environment is read
     # without the project, and what only the project says counts as the project's.
     trusted = replace(config, project=None)
-    env = {key: text for key in KEYS if (text := trusted.get_env(_variable(key)))}
+    env = {key: text for key in KEYS if (text := _told(trusted, _variable(key)))}
+    late = tuple(_variable(key) for key in KEYS if environment.came_late(_variable(key)))
     smuggled = tuple(
         _variable(key) for key in KEYS if config.project and _variable(key) in config.project.env
     )
-    key = repr((model, user, project, env, smuggled))
+    key = repr((model, user, project, env, smuggled, late))
     if key not in _loaded:
         if len(_loaded) >= 64:
             _loaded.clear()
-        _loaded[key] = _merge(config, model, user, project, env, smuggled)
+        _loaded[key] = _merge(config, model, user, project, env, smuggled, late)
     return _loaded[key]
+
+
+def _told(trusted: Config, variable: str) -> str | None:
+    """What the user's environment says of a setting."""
+    if environment.came_late(variable):
+        return environment.at_start(variable) or trusted.user.env.get(variable)
+    return trusted.get_env(variable)
 
 
 _loaded: dict[str, ModelConfig] = {}
@@ -139,6 +148,7 @@ def _merge(
     project: Any,
     env: Mapping[str, str],
     smuggled: tuple[str, ...],
+    late: tuple[str, ...],
 ) -> ModelConfig:
     names = files(config)
     values = {key: spec.default for key, spec in KEYS.items()}
@@ -156,6 +166,11 @@ def _merge(
     complaints = [
         f"{names['project']}: [env] {variable} is ignored; a project cannot set it that way"
         for variable in smuggled
+    ]
+    complaints += [
+        f"environment variable GPTME_{variable} came after the start, as from the .env of a "
+        "workspace, and is ignored; set it before gptme-server starts"
+        for variable in late
     ]
     if project:
         said = frozenset(sources)

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ConfigError
+from gptme_reliability.surfaces.gptme.current import conversation, in_server, owner
 from gptme_reliability.types import ModelFacts
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ class GptmeHost:
         chat = None if body.get("tools") else chat_of(body)
         if chat is not None:
             policy = in_words(policy)
-            settings = replace(settings, format=chat.format, offered=chat.tools)
+            settings = replace(
+                settings,
+                format=chat.format,
+                offered=chat.tools,
+                first_only=_is_self_hosted(provider) and _stops_at_a_call(body),
+            )
         if policy.respond is None and not _is_self_hosted(provider):
             policy = replace(policy, respond=False)
         return replace(
@@ -90,7 +96,7 @@ class GptmeHost:
             policy=policy,
             facts=facts,
             read_only=read_only_tools(),
-            conversation=conversation(),
+            conversation=owner(),
             own_server=_is_self_hosted(provider),
         )
 
@@ -276,14 +282,6 @@ def _text_may_be_shown(report: Report) -> bool:
     return report.streamed and (said or report.outcome is None)
 
 
-def conversation() -> str:
-    """The directory of the current conversation's log, or ``process`` where there is none."""
-    from gptme.logmanager import LogManager
-
-    log = LogManager.get_current_log()
-    return "process" if log is None else str(log.logdir)
-
-
 def _loaded(model: str) -> ModelConfig | None:
     """The settings for a model; None, and one line to the user, when they are wrong."""
     from gptme.config import get_config
@@ -295,6 +293,15 @@ def _loaded(model: str) -> ModelConfig | None:
     except ConfigError as error:
         notices.say_once(f"{error} (the plugin is off until this is mended)")
         return None
+
+
+def _stops_at_a_call(body: Mapping[str, Any]) -> bool:
+    """Whether gptme stops reading at the first call in a text; its server always does."""
+    from gptme.config import get_config
+
+    if in_server():
+        return True
+    return body.get("stream") is True and get_config().get_env_bool(f"GPTME_{_BREAK}") is not False
 
 
 class _Ours(str):
@@ -346,12 +353,10 @@ def _enabled(model: str | None) -> bool:
 
 def _parses_while_streaming() -> bool:
     """Whether gptme may stop an answer at a call before it has seen all of it."""
-    from gptme import hooks
     from gptme.config import get_config
 
     config = get_config()
-    serving = getattr(hooks, "current_conversation_id", None)
-    if serving is not None and serving.get() is not None:
+    if in_server():
         # The server reads native answers to their end since 0.35.
         return not hasattr(config, "env_overrides")
     return config.get_env_bool(f"GPTME_{_BREAK}") is not False

@@ -137,6 +137,8 @@ def _parts(report: Report) -> Iterator[str]:
             )
         elif ways:
             yield ways[0]
+        if report.settings.first_only and len(verdict.calls) > 1:
+            yield f"gptme runs only the first of {len(verdict.calls)} calls in one text"
         for refused in verdict.refused[:3]:
             yield f"refused {refused.name or 'a call'}: {refused.reason}"
         if len(verdict.refused) > 3:

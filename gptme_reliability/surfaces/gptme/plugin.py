@@ -27,8 +27,9 @@ def init(config: Config) -> None:
     Raises:
         RuntimeError: gptme does not keep its clients where this package looks for them.
     """
-    from gptme_reliability.surfaces.gptme import registry
+    from gptme_reliability.surfaces.gptme import environment, registry
 
+    environment.remember()
     registry.install(config)
 
 
@@ -39,6 +40,8 @@ def register_hooks() -> None:
     """
     from gptme.hooks import HookType, register_hook
 
+    # The TUI has no hook before a step.
+    register_hook("reliability.turn", HookType.TURN_PRE, _before_step, priority=_PRIORITY)
     register_hook("reliability.step", HookType.STEP_PRE, _before_step, priority=_PRIORITY)
     register_hook(
         "reliability.generation", HookType.GENERATION_PRE, _before_generation, priority=_PRIORITY
@@ -47,6 +50,9 @@ def register_hooks() -> None:
 
 
 def _before_step(manager: LogManager) -> Generator[Message, None, None]:
+    from gptme_reliability.surfaces.gptme import current
+
+    current.enter(manager)
     _prepare(None)
     yield from ()
 

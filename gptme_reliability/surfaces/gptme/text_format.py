@@ -114,9 +114,9 @@ def _is_turn(messages: Sequence[Any], specs: Sequence[Any], form: str) -> bool:
 
 def _logged() -> list[str] | None:
     """How the last messages of the current log begin; None where no log is known."""
-    from gptme.logmanager import LogManager
+    from gptme_reliability.surfaces.gptme.current import current_log
 
-    manager = LogManager.get_current_log()
+    manager = current_log()
     if manager is None or not manager.log.messages:
         return None
     recent = manager.log.messages[-_RECENT:]
