@@ -15,6 +15,7 @@ from typing import Final
 from gptme_reliability.dialects.openers import (
     LONGEST_PARTIAL,
     OPENERS,
+    find_opener,
     opens_call,
     partial_start,
 )
@@ -117,7 +118,7 @@ class Gate:
         host = _HOST_LINE.search(self._buffer, self._known)
         limit = host.start() if host else len(self._buffer)
         position = self._known
-        while (match := OPENERS.search(self._buffer, position)) and match.start() < limit:
+        while (match := find_opener(self._buffer, position)) and match.start() < limit:
             position = match.end()
             if match.lastgroup == "fence":
                 held = self._fence(match.start("fence"))

@@ -47,7 +47,7 @@ def stop(
 def _loop(call: Call, made: Sequence[PastCall], least: int, *, reads: bool) -> str | None:
     """What is wrong with making this call now, if it goes on with a loop."""
     wanted = identity(call.name, call.arguments)
-    if wanted is None or _WAITS.search(wanted):
+    if wanted is None or not made or _WAITS.search(wanted):
         return None
     run = list(takewhile(lambda one: one.name == call.name and one.call == wanted, made))
     if run and run[0].result is not None:

@@ -41,9 +41,7 @@ from gptme_reliability.types import (
     Violation,
 )
 
-_LONE_FENCE: Final = re.compile(
-    r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n.*?\n\1\s*\Z", re.DOTALL
-)
+_FENCE_HEAD: Final = re.compile(r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n")
 _LONGEST_PLACEHOLDER: Final = 80
 
 
@@ -117,8 +115,9 @@ def _whole_answer(
         what = "only reasoning" if (output.reasoning or "").strip() else "nothing"
         return (Violation("empty", "$", f"the answer held {what}: no text and no tool call"),)
     body = text.rpartition("</think>")[2]
-    fence = _LONE_FENCE.match(body)
-    if fence and any(tool.name == fence[2] for tool in tools):
+    fence = _FENCE_HEAD.match(body)
+    alone = fence and body.rstrip().endswith(f"\n{fence[1]}", fence.end())
+    if fence and alone and any(tool.name == fence[2] for tool in tools):
         name = fence[2]
         message = f"a code block is not a call of {name}; nothing was run"
         return (Violation("fence", "$", message, tool=name),)

@@ -158,6 +158,7 @@ def test_a_right_stream_keeps_its_bytes(reply: Reply) -> None:
     with serving(reply) as script, proxying(script.url) as url:
         response = post(url, stream=True)
     assert response.content == reply.body
+    assert len(script.requests) == 1
     assert response.headers["content-type"] == "text/event-stream"
 
 

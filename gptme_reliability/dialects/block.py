@@ -58,7 +58,6 @@ _REACT_BEGUN: Final = re.compile(
 _FAR: Final = 4_000
 _ITEM: Final = re.compile(r"[\s,]{0,256}(?=\{)")
 _BRACKET: Final = re.compile(r"\s{0,16}\]")
-_QUOTE: Final = re.compile(r"(?<!\\)\"")
 _MOST_HEADS: Final = 4
 _DEEPEST_INDENT: Final = 256
 _JUNK_BEFORE_TOKEN: Final = re.compile(r"[^<>{\[\n]{1,80}(?=<[|｜])")
@@ -173,7 +172,8 @@ class _Block:
         """
         closing = self._budget.closing(self._text, fault)
         end = closing.start() if closing else len(self._text)
-        if len(_QUOTE.findall(self._text, start, end)) % 2:
+        escaped = self._text.count('\\"', max(start - 1, 0), end)
+        if (self._text.count('"', start, end) - escaped) % 2:
             end = len(self._text)
         self._budget.spend(end - start)
         return end

@@ -16,7 +16,7 @@ from gptme_reliability.dialects.block import read_block, read_line_head
 from gptme_reliability.dialects.call_list import known_names, object_calls, read_mixed_list
 from gptme_reliability.dialects.found import Budget
 from gptme_reliability.dialects.json_call import envelope_calls
-from gptme_reliability.dialects.openers import OPENERS, envelope_key, opens_call
+from gptme_reliability.dialects.openers import OPENERS, envelope_key, find_opener, opens_call
 from gptme_reliability.dialects.python_call import read_call, read_call_list
 from gptme_reliability.dialects.shapes import RawCall, Span, flaw_at
 from gptme_reliability.dialects.table import (
@@ -27,7 +27,8 @@ from gptme_reliability.dialects.table import (
 )
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 
-_OPENING_CHARS: Final = re.compile(r"[{\[<@(`~]|Action(?: Input)?:", re.IGNORECASE)
+_OPENING_CHARS: Final = "{[<@(`~"
+_OPENING_WORDS: Final = ("action:", "action input:")
 _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in REASONING}
 _ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
@@ -47,7 +48,7 @@ _SLACK: Final = 16_384
 
 def decode(text: str, names: Iterable[str]) -> tuple[Span, ...]:
     """Find what may be calls in ``text``; ``names`` are those a bare Python call may use."""
-    if not _OPENING_CHARS.search(text):
+    if not _may_open(text):
         return ()
     spans: list[Span] = []
     for span in _Scanner(text, frozenset(names)).spans():
@@ -56,6 +57,14 @@ def decode(text: str, names: Iterable[str]) -> tuple[Span, ...]:
         else:
             spans.append(span)
     return tuple(spans)
+
+
+def _may_open(text: str) -> bool:
+    """Whether anything stands there without which no call begins."""
+    if any(char in text for char in _OPENING_CHARS):
+        return True
+    lowered = text.lower()
+    return any(word in lowered for word in _OPENING_WORDS)
 
 
 _FORGET: Final = Span(-1, -1, "", ())
@@ -73,7 +82,7 @@ class _Scanner:
     def spans(self) -> Iterator[Span]:
         """The spans in order; ``_FORGET`` says that all before it was reasoning."""
         position = 0
-        while match := OPENERS.search(self._text, position):
+        while match := find_opener(self._text, position):
             position, kind = match.end(), match.lastgroup
             if kind == "reasoning":
                 tag = match["reasoning"].lower()

@@ -83,6 +83,22 @@ def _openers() -> re.Pattern[str]:
 OPENERS: Final = _openers()
 """The pattern of all openers; ``opens_call`` tells whether a match really is one."""
 
+# One search holds up all other threads, so a long text is searched in windows.  No opener needs
+# to look further than this behind its beginning, runs of ticks aside.
+_WINDOW: Final = 65_536
+_REACH: Final = 1024
+
+
+def find_opener(text: str, position: int) -> re.Match[str] | None:
+    """The first match of ``OPENERS`` from ``position`` on."""
+    while (end := position + _WINDOW) + _REACH < len(text):
+        match = OPENERS.search(text, position, end + _REACH)
+        if match and match.start() < end:
+            whole = match.end() < end + _REACH
+            return match if whole else OPENERS.match(text, match.start())
+        position = end
+    return OPENERS.search(text, position)
+
 
 @lru_cache(maxsize=4096)
 def envelope_key(key: str) -> str | None:

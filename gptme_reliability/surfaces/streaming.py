@@ -71,6 +71,7 @@ class StreamedAnswer:
         self._gate = self._new_gate()
         self._held: deque[_Held] = deque()
         self._waiting: deque[_Waiting] = deque()
+        self._ungated: list[str] = []
         self._fed = 0
         self._safe = 0
         self._channel: Channel | None = None
@@ -85,19 +86,22 @@ class StreamedAnswer:
         """Add bytes; return those that may go on now."""
         for event in self._events.feed(chunk):
             self._take(event)
+        self._pass_gate()
         return self._release()
 
     def close(self) -> bytes:
         """The connection ended; read what is left and return what may go on now."""
         for event in self._events.close():
             self._take(event)
+        self._pass_gate()
         return self._release()
 
     def take(self, output: ModelOutput) -> None:
         """The answer came in one piece."""
         self.reader.host_readable = False
         for channel, text in _texts(output.reasoning, output.text):
-            self._feed_gate(channel, text)
+            self._add(channel, text)
+        self._pass_gate()
 
     def settle(self) -> None:
         """No more comes: look at all of it at once, so that what is clear does not depend on
@@ -185,7 +189,7 @@ class StreamedAnswer:
         delta = read_delta(choice)
         texts = _texts(read_reasoning(delta), read_text(delta.get("content")))
         for channel, text in texts:
-            self._feed_gate(channel, text)
+            self._add(channel, text)
         decisive = (
             read_calls(delta)
             or choice.get("finish_reason")
@@ -194,13 +198,19 @@ class StreamedAnswer:
         )
         self._hold(event.raw, None if decisive else self._fed, len(texts))
 
-    def _feed_gate(self, channel: Channel, text: str) -> None:
+    def _add(self, channel: Channel, text: str) -> None:
         # The host writes reasoning as a block of its own, so that a line begins at each change.
         lead = "\n" if self._channel not in (None, channel) else ""
         self._channel = channel
         self._waiting.append(_Waiting(self._fed + len(lead), channel, text))
         self._fed += len(lead) + len(text)
-        self._safe = self._gate.feed(lead + text)
+        self._ungated.append(lead + text)
+
+    def _pass_gate(self) -> None:
+        """Learn what is clear now; once for all events that came together, for each look costs."""
+        if self._ungated:
+            self._safe = self._gate.feed("".join(self._ungated))
+            self._ungated.clear()
 
     def _hold(self, raw: bytes, until: int | None, pieces: int = 0) -> None:
         if self.verbatim:

@@ -2,7 +2,8 @@
 
 Run ``python tests/benchmarks/soak_proxy.py [--requests 10000] [--seed 1]``.  A request is lost
 when its answer is not the one that its fault leads to; the exit code is 1 if any is, or hangs,
-or if ``/healthz`` took longer than 100 ms.
+or if ``/healthz`` took longer than 100 ms.  A process of its own asks for that, and asks an
+idle server in turns with it: what that takes, too, is the machine's doing.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import argparse
 import asyncio
 import json
 import random
+import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,14 +26,16 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from health_watch import HEALTHY_MS, watching
 from scripted_server import CUT, DONE, ROLE, STOP, TOOLS, call, chunk, completion, text_chunks
 
 TOO_LONG_S: Final = 60.0
-HEALTHY_MS: Final = 100.0
+LARGE_BYTES: Final = 10_000_000
+DOWN_S: Final = 0.5
 STREAM: Final = b"".join([ROLE, *text_chunks("I look around the hall. "), STOP, DONE])
 CUT_STREAM: Final = b"".join([ROLE, *text_chunks("I look. "), *CUT, chunk({}, "length"), DONE])
-HOSTILE: Final = completion("<tool_call>{" + '{"a":[' * 20_000).body
-LARGE: Final = completion("word " * 400_000).body
+PROSE: Final = "Nobody has been here for a while. " * (LARGE_BYTES // 34)
+LONG_CALL: Final = [call("look", {"place": PROSE})]
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -41,8 +47,9 @@ def piece(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-STREAMED: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: "
-HEAD: Final = STREAMED + b"chunked\r\n\r\n"
+HEAD: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
 END: Final = piece(b"")
 
 
@@ -54,6 +61,13 @@ async def drip(write: Write) -> None:
     await write(END)
 
 
+async def endless(write: Write) -> None:
+    await write(HEAD + piece(ROLE))
+    while True:
+        await write(piece(chunk({"content": "and on "})))
+        await asyncio.sleep(0.005)
+
+
 def saying(*parts: bytes) -> Callable[[Write], Awaitable[None]]:
     async def say(write: Write) -> None:
         for part in parts:
@@ -62,58 +76,130 @@ def saying(*parts: bytes) -> Callable[[Write], Awaitable[None]]:
     return say
 
 
+def said(text: str) -> Callable[[Write], Awaitable[None]]:
+    return saying(whole(completion(text).body))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the upstream does, what the client may see, and how often it is chosen.
+
+    ``long`` is a request with a body of 10 MB.
+    """
+
+    does: Callable[[Write], Awaitable[None]]
+    seen: frozenset[object]
+    stream: bool = False
+    weight: int = 20
+    long: bool = False
+
+
+def fault(does: Callable[[Write], Awaitable[None]], *seen: object, **more: Any) -> Fault:
+    return Fault(does, frozenset(seen), **more)
+
+
 CALL: Final = completion(calls=[call("look", {"place": "hall"})]).body
 BUSY: Final = b'{"error": {"message": "busy"}}'
-# What the upstream does, whether a stream is asked for, and what the client may see.
-FAULTS: Final[dict[str, tuple[Callable[[Write], Awaitable[None]], bool, set[object]]]] = {
-    "text": (saying(whole(completion("It is done.").body)), False, {200}),
-    "call": (saying(whole(CALL)), False, {200}),
-    "hostile": (saying(whole(HOSTILE)), False, {200}),
-    "large": (saying(whole(LARGE)), False, {200}),
-    "busy": (saying(whole(BUSY, "503 Busy")), False, {503}),
-    "wrong": (saying(whole(BUSY, "400 Bad Request")), False, {400}),
-    "reset": (saying(), False, {502}),
-    "half": (saying(whole(CALL)[:90]), False, {502}),
-    "stream": (saying(HEAD, piece(STREAM), END), True, {200}),
-    "drip": (drip, True, {200}),
-    "cut": (saying(HEAD, piece(STREAM[:700])), True, {"broken", 502}),
-    "asked again": (saying(HEAD, piece(CUT_STREAM), END), True, {200}),
-    "garbage": (saying(HEAD, piece(ROLE + b"data: <html>\n\n\x00\xff"), END), True, {200}),
-    "leaving": (drip, True, {"left"}),
+GARBAGE: Final = ROLE + b"data: <html>\n\n\x00\xff"
+FAULTS: Final = {
+    "text": fault(said("It is done."), 200),
+    "call": fault(saying(whole(CALL)), 200),
+    "busy": fault(saying(whole(BUSY, "503 Busy")), 503),
+    "fails": fault(saying(whole(BUSY, "500 Internal Server Error")), 500),
+    "wrong": fault(saying(whole(BUSY, "400 Bad Request")), 400),
+    "limited": fault(saying(whole(BUSY, "429 Too Many Requests")), 429),
+    "reset": fault(saying(), 502),
+    "half": fault(saying(whole(CALL)[:90]), 502),
+    "hostile brackets": fault(said("<tool_call>{" + '{"a":[' * 20_000), 200, weight=2),
+    "hostile names": fault(said("look(" * 100_000), 200, weight=2),
+    "hostile fences": fault(said("```json\n" * 20_000), 200, weight=2),
+    "large text": fault(said(PROSE), 200, weight=1),
+    "large call": fault(saying(whole(completion(calls=LONG_CALL).body)), 200, weight=1),
+    "large request": fault(said("It is done."), 200, weight=1, long=True),
+    "stream": fault(saying(HEAD, piece(STREAM), END), 200, stream=True),
+    "drip": fault(drip, 200, stream=True),
+    "cut": fault(saying(HEAD, piece(STREAM[:700])), "broken", 502, stream=True),
+    "asked again": fault(saying(HEAD, piece(CUT_STREAM), END), 200, stream=True),
+    "garbage": fault(saying(HEAD, piece(GARBAGE), END), 200, stream=True),
+    "leaving": fault(endless, "left", stream=True),
 }
+BREAKS: Final = frozenset({"reset", "half", "cut"})
+DOWN: Final = frozenset({502, "broken"})
+"""What any client may see while the upstream starts again."""
 
 
-async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Do what the last word of the request's model says."""
+class Upstream:
+    """Does what the model of a request says, and can be started again."""
 
-    async def write(data: bytes) -> None:
-        writer.write(data)
-        await writer.drain()
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        # Bound and not listening: nobody else gets the port while the upstream is gone.
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self.port: int = self._place.getsockname()[1]
+        self.endless = 0
+        self.restarts = 0
+        self.doubtful = False
 
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            if head.startswith(b"GET "):  # the proxy asks whether anybody is there
-                await write(whole(b"{}"))
-                continue
-            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            name = json.loads(await reader.readexactly(length))["model"]
-            await FAULTS[name][0](write)
-            if name in ("reset", "half", "cut"):
-                break
-    except (OSError, asyncio.IncompleteReadError):
-        pass
-    finally:
-        writer.close()
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(
+            self._answer, "127.0.0.1", self.port, limit=2**20, reuse_port=True
+        )
+
+    async def restart(self) -> None:
+        """Break all that is under way, be gone for a while, and come back."""
+        assert self._server is not None
+        self.doubtful = True
+        self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(DOWN_S)
+        await self.start()
+        self.restarts += 1
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def write(data: bytes) -> None:
+            writer.write(data)
+            await writer.drain()
+
+        self._writers.add(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"GET "):  # the proxy asks whether anybody is there
+                    await write(whole(b"{}"))
+                    continue
+                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                name = _model(await reader.readexactly(length))
+                self.endless += name == "leaving"
+                try:
+                    await FAULTS[name].does(write)
+                finally:
+                    self.endless -= name == "leaving"
+                if name in BREAKS:
+                    break
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+def _model(body: bytes) -> str:
+    name: str = json.loads(body)["model"]
+    return name
 
 
 async def ask(session: aiohttp.ClientSession, url: str, name: str) -> object:
     """What the client sees: a status, a broken connection, or nothing for it left."""
-    messages = [{"role": "user", "content": "look around"}]
-    body = {"model": name, "messages": messages, "tools": TOOLS, "stream": FAULTS[name][1]}
+    fault = FAULTS[name]
+    messages = [{"role": "user", "content": PROSE if fault.long else "look around"}]
+    body = {"model": name, "messages": messages, "tools": TOOLS, "stream": fault.stream}
     try:
         async with session.post(f"{url}/chat/completions", json=body) as response:
-            if name == "leaving":
+            if name == "leaving" and response.status == 200:
                 await response.content.readany()
                 response.close()
                 return "left"
@@ -125,57 +211,90 @@ async def ask(session: aiohttp.ClientSession, url: str, name: str) -> object:
         return "broken"
 
 
-async def watch(session: aiohttp.ClientSession, root: str, slowest: list[float]) -> None:
-    while True:
-        began = time.perf_counter()
-        async with session.get(f"{root}/healthz") as response:
-            await response.read()
-        slowest[0] = max(slowest[0], (time.perf_counter() - began) * 1000)
-        await asyncio.sleep(0.05)
-
-
-async def soak(count: int, seed: int, width: int) -> int:
-    server = await asyncio.start_server(upstream, "127.0.0.1", 0, limit=2**20)
-    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+@asynccontextmanager
+async def proxying(upstream: str) -> AsyncIterator[str]:
+    """The base URL of a proxy."""
     command = [sys.executable, "-m", "gptme_reliability.cli", "proxy", "--quiet", "--port", "0"]
     proxy = await asyncio.create_subprocess_exec(
-        *command, "--upstream", base, stderr=asyncio.subprocess.PIPE
+        *command, "--upstream", upstream, stderr=asyncio.subprocess.PIPE
     )
-    assert proxy.stderr is not None
-    url = (await proxy.stderr.readline()).decode().split(" -> ")[0]
-    root = url.removesuffix("/v1")
-    chosen = random.Random(seed)
-    names = [chosen.choice(list(FAULTS)) for _ in range(count)]
-    seen: Counter[tuple[str, object]] = Counter()
-    slowest = [0.0]
-    timeout = aiohttp.ClientTimeout(total=TOO_LONG_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        watching = asyncio.ensure_future(watch(session, root, slowest))
-
-        async def work() -> None:
-            while names:
-                name = names.pop()
-                seen[(name, await ask(session, url, name))] += 1
-
-        await asyncio.gather(*[work() for _ in range(width)])
-        watching.cancel()
-        async with session.get(f"{root}/metrics") as response:
-            open_line = (await response.text()).splitlines()[-1]
-    proxy.terminate()
-    await proxy.wait()
-    server.close()
-    return report(seen, slowest[0], open_line)
+    try:
+        assert proxy.stderr is not None
+        yield (await proxy.stderr.readline()).decode().split(" -> ")[0]
+    finally:
+        proxy.terminate()
+        await proxy.wait()
 
 
-def report(seen: Counter[tuple[str, Any]], slowest: float, open_line: str) -> int:
+class Soak:
+    """All requests, and what came of them."""
+
+    def __init__(self, count: int, seed: int, restarts: int) -> None:
+        weights = [fault.weight for fault in FAULTS.values()]
+        self._names = random.Random(seed).choices(list(FAULTS), weights, k=count)
+        self._count = count
+        self._restarts = restarts
+        self._upstream = Upstream()
+        self.seen: Counter[tuple[str, object, bool]] = Counter()
+
+    async def run(self, width: int) -> int:
+        """The exit code."""
+        await self._upstream.start()
+        timeout = aiohttp.ClientTimeout(total=TOO_LONG_S)
+        began = time.monotonic()
+        async with proxying(f"http://127.0.0.1:{self._upstream.port}/v1") as url:
+            root = url.removesuffix("/v1")
+            async with aiohttp.ClientSession(timeout=timeout) as session:
+                with watching(root) as health:
+                    works = [self._work(session, url) for _ in range(width)]
+                    await asyncio.gather(self._restart(), *works)
+                took = time.monotonic() - began
+                await asyncio.sleep(0.2)
+                left = self._upstream.endless
+                async with session.get(f"{root}/metrics") as response:
+                    open_line = (await response.text()).splitlines()[-1]
+        print(f"{self._count / took:.0f} requests a second, {self._restarts} restarts")
+        return report(self.seen, health.took, open_line, left)
+
+    async def _work(self, session: aiohttp.ClientSession, url: str) -> None:
+        upstream = self._upstream
+        while self._names:
+            name, doubtful, before = self._names.pop(), upstream.doubtful, upstream.restarts
+            what = await ask(session, url, name)
+            down = doubtful or upstream.doubtful or before != upstream.restarts
+            self.seen[(name, what, down)] += 1
+
+    async def _restart(self) -> None:
+        upstream = self._upstream
+        for left in range(self._restarts, 0, -1):
+            while len(self._names) > self._count * left // (self._restarts + 1):
+                await asyncio.sleep(0.05)
+            await upstream.restart()
+            await asyncio.sleep(0.1)
+            upstream.doubtful = False
+
+
+def report(
+    seen: Counter[tuple[str, Any, bool]],
+    took: dict[str, Sequence[float]],
+    open_line: str,
+    left: int,
+) -> int:
     wrong = 0
-    for (name, what), times in sorted(seen.items(), key=str):
-        good = what in FAULTS[name][2]
+    for (name, what, down), times in sorted(seen.items(), key=str):
+        good = what in FAULTS[name].seen or (down and what in DOWN)
         wrong += 0 if good else times
-        print(f"{name:12} {what!s:8} {times:6} {'' if good else 'WRONG'}")
+        note = " while the upstream started again" if down else ""
+        print(f"{name:18} {what!s:8} {times:6} {'' if good else 'WRONG'}{note}")
     print(f"{sum(seen.values())} requests, {wrong} lost or hanging; {open_line}")
-    print(f"/healthz took {slowest:.0f} ms at most")
-    return int(wrong > 0 or slowest > HEALTHY_MS or not open_line.endswith(" 0"))
+    print(f"{left} answers still written by the upstream though their client left")
+    slowest = {name: max(times, default=0.0) for name, times in took.items()}
+    late = sum(ms > HEALTHY_MS for ms in took["proxy"])
+    print(
+        f"/healthz took {slowest['proxy']:.0f} ms at most, {late} of {len(took['proxy'])} more "
+        f"than {HEALTHY_MS:.0f} ms; an idle server took {slowest['idle']:.0f} ms at most"
+    )
+    return int(wrong > 0 or left > 0 or late > 0 or not open_line.endswith(" 0"))
 
 
 def main() -> int:
@@ -183,8 +302,10 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--width", type=int, default=16, help="requests at a time")
+    parser.add_argument("--restarts", type=int, default=3, help="of the upstream")
     arguments = parser.parse_args()
-    return asyncio.run(soak(arguments.requests, arguments.seed, arguments.width))
+    soak = Soak(arguments.requests, arguments.seed, arguments.restarts)
+    return asyncio.run(soak.run(arguments.width))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gptme_reliability.surfaces.proxy.options import Options
 
 _KEY: Final = "GPTME_RELIABILITY_PROXY_KEY"
-_TURN_S: Final = 0.001
+_TURN_S: Final = 0.0001
 _UPSTREAM_KEY: Final = "GPTME_RELIABILITY_UPSTREAM_KEY"
 
 _DESCRIPTION: Final = """\
@@ -109,12 +109,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _serve(options: Options) -> int:
     try:
-        from gptme_reliability.surfaces.proxy import server
+        from gptme_reliability.surfaces.proxy import server, warming
     except ImportError as error:
         raise ConfigError(
             f"the proxy needs {error.name}: pip install 'gptme-reliability[proxy]'"
         ) from None
     running = server.make(options)
+    warming.warm_up()
     listening = server.listen(options.host, options.port)
     host, port = listening.getsockname()[:2]
     place = f"[{host}]" if ":" in host else host

@@ -11,6 +11,7 @@ import uvicorn
 
 from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.proxy.app import ABORT, build
+from gptme_reliability.surfaces.proxy.corking import Corked
 from gptme_reliability.surfaces.proxy.options import Options
 
 _MOST_HEAD: Final = 64 * 1024
@@ -78,7 +79,7 @@ def _protocol() -> Any:
         _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
+            super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
             self.app_state = {**self.app_state, ABORT: transport.abort}
             self._expect_head()
 
@@ -125,7 +126,7 @@ def _plain_protocol() -> Any:
         """Lets requests end their connection."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
+            super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
             self.app_state = {**self.app_state, ABORT: transport.abort}
 
     return Plain
