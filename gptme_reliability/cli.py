@@ -1,5 +1,5 @@
-"""The command line: ``check`` and ``lint`` for scripts, ``audit`` and ``demo`` for people,
-``cards``, ``eval``, and ``proxy`` for every other client.
+"""The command line: ``check`` and ``lint`` for scripts, ``audit``, ``demo`` and ``doctor`` for
+people, ``cards``, ``eval``, and ``proxy`` for every other client.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gptme_reliability import __version__
 from gptme_reliability.audit.command import add_audit
 from gptme_reliability.commands.cards import add_cards
+from gptme_reliability.commands.doctor import add_doctor
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
 from gptme_reliability.lint_command import add_lint
@@ -38,6 +39,7 @@ commands:
   audit    say what failed with tools in your conversations, and what would help
   lint     find what makes tool definitions hard for small models
   demo     run the real gptme against a misbehaving model, without and with the plugin
+  doctor   look for what is wrong, and say how to mend it
   cards    what the publishers of models say about sampling, and what is sent because of it
   eval     measure how well calls are recovered from what models wrote
   proxy    stand between any OpenAI client and a local server
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add_audit(commands)
     add_lint(commands)
     _add_demo(commands)
+    add_doctor(commands)
     add_cards(commands)
     add_eval(commands)
     add_proxy(commands)

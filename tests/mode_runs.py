@@ -125,7 +125,7 @@ contracts = false
 
 def environment(home: Path, server: FaultyServer) -> dict[str, str]:
     """What a gptme that reaches nothing but the scripted server is started with."""
-    return gptme_run._environment(home, server.url)
+    return gptme_run.environment(home, server.url)
 
 
 def traced(home: Path, conversation: str | None = None) -> list[dict[str, Any]]:

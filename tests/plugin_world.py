@@ -15,7 +15,7 @@ from gptme.llm import llm_openai
 from gptme.tools import set_tool_format
 
 from gptme_reliability.exchange import Attempt, Outcome
-from gptme_reliability.surfaces.gptme import notices
+from gptme_reliability.surfaces.gptme import notices, seams
 from gptme_reliability.surfaces.host import Report, Settings
 from gptme_reliability.types import Accept, Call, ModelOutput, Reject, Repair, Retry, Violation
 
@@ -42,6 +42,7 @@ def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Confi
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     monkeypatch.setattr(llm_openai, "clients", {})
     monkeypatch.setattr(notices, "_said", set())
+    monkeypatch.setattr(seams, "_off", [])
     config = Config(user=UserConfig(plugin={"reliability": {"enabled": True}}))
     set_config(config)
     set_registry(HookRegistry())

@@ -71,9 +71,18 @@ def test_what_is_said_of_the_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_lint_example(tmp_path: Path) -> None:
     """The tools in the README get the findings that it shows."""
     (tools,) = blocks("json")
-    (shown,) = (block for block in blocks("text") if not block.startswith("usage:"))
+    (shown,) = (block for block in blocks("text") if not block.startswith(("usage:", "ok ")))
     (tmp_path / "tools.json").write_text(tools)
     assert run("lint", str(tmp_path / "tools.json")).stdout == shown
+
+
+def test_doctor_example() -> None:
+    """The checks in the README are those of the program, in its order."""
+    (shown,) = (block for block in blocks("text") if block.startswith("ok "))
+    made = run("doctor", "--model", "local/qwen3:8b", "--endpoint", "http://127.0.0.1:9/v1").stdout
+    lines = re.compile(r"^(?:ok|warn|fail) +(\w+):", re.MULTILINE)
+    names = lines.findall(made)
+    assert [name for name in names if name in lines.findall(shown)] == lines.findall(shown)
 
 
 def test_proxy_settings(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ _NO_CONTRACT: Final = 1
 _TABLE: Final = "plugin.reliability"
 _VARIABLES: Final = {"TEMPERATURE": "temperature", "TOP_P": "top_p"}
 """The environment variables that gptme itself reads."""
-_NOBODY: Final = Served()
+NOBODY: Final = Served()
+"""A server that was not asked."""
 
 
 def explain(model: str, endpoint: str | None, mode: CardMode | None, *, as_json: bool) -> int:
@@ -42,9 +43,27 @@ def explain(model: str, endpoint: str | None, mode: CardMode | None, *, as_json:
         ConfigError: a setting in it is wrong.
         CardError: a card file is none.
     """
+    served = ask_server(endpoint, model) if endpoint else NOBODY
+    identity, agreed, wire = agree(model, served, mode)
+    if as_json:
+        print_json(_fields(model, identity, served, agreed, wire))
+    else:
+        _print(model, identity, served, agreed, wire)
+    return _NO_CONTRACT if isinstance(wire, Broken) else 0
+
+
+def agree(
+    model: str, served: Served, mode: CardMode | None = None
+) -> tuple[Identity, Contract | Broken, Wire | Broken]:
+    """What a model's name says with what its server says, and what would be sent to it.
+
+    Raises:
+        InputError: an environment variable is no number, or gptme's config is no TOML.
+        ConfigError: a setting in it is wrong.
+        CardError: a card file is none.
+    """
     cards = load_cards(card_dirs())
-    said = _config(model if "/" in model else f"local/{model}")
-    served = ask_server(endpoint, model) if endpoint else _NOBODY
+    said = said_of(model)
     identity = meant(model, served, cards)
     agreed = contract(
         identity,
@@ -56,12 +75,21 @@ def explain(model: str, endpoint: str | None, mode: CardMode | None, *, as_json:
         tools=True,
         unknown=said.get("unknown", "refuse"),
     )
-    wire = agreed if isinstance(agreed, Broken) else on_wire(agreed, served.backend)
-    if as_json:
-        print_json(_fields(model, identity, served, agreed, wire))
-    else:
-        _print(model, identity, served, agreed, wire)
-    return _NO_CONTRACT if isinstance(wire, Broken) else 0
+    return (
+        identity,
+        agreed,
+        agreed if isinstance(agreed, Broken) else on_wire(agreed, served.backend),
+    )
+
+
+def said_of(model: str) -> dict[str, Any]:
+    """What the user's gptme config says of a model.
+
+    Raises:
+        InputError: it cannot be read, or is no TOML.
+        ConfigError: a setting in it is wrong.
+    """
+    return _config(model if "/" in model else f"local/{model}")
 
 
 def _config(model: str) -> dict[str, Any]:
@@ -104,7 +132,7 @@ def _print(
             ("model", model),
             ("runs", runs),
             ("read as", words.parsed(identity)),
-            ("server", "not asked" if served is _NOBODY else served.backend),
+            ("server", "not asked" if served is NOBODY else served.backend),
             ("declares", served.declared.note),
             ("card", f"{card}, {page}" if page else card),
         ]

@@ -221,7 +221,8 @@ def _lay_out(home: Path, workspace: Path, scenario: Scenario, plugin: bool) -> N
         (workspace / name).write_text(content, encoding="utf-8")
 
 
-def _environment(home: Path, url: str) -> dict[str, str]:
+def environment(home: Path, url: str) -> dict[str, str]:
+    """The environment of a gptme whose home is ``home`` and whose model is at ``url``, alone."""
     nowhere = "http://127.0.0.1:9"
     kept = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
     return {
@@ -252,7 +253,7 @@ def _execute(model: _Model, home: Path, url: str, timeout: float, launcher: Laun
     arguments += ["-m", "local/scripted", "-t", TOOLS, "--system", "short", "--no-workspace"]
     arguments += ["-w", str(model.workspace), run.scenario.prompt]
     handle = launcher.start(
-        arguments, cwd=model.workspace, env=_environment(home, url), out=out, err=err
+        arguments, cwd=model.workspace, env=environment(home, url), out=out, err=err
     )
     if handle is None:
         return

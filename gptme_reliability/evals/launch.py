@@ -73,10 +73,14 @@ class Handle(Protocol):
 
 
 class Launcher:
-    """Starts gptme and keeps track of what runs; ``kill`` ends all of it."""
+    """Starts gptme and keeps track of what runs; ``kill`` ends all of it.
 
-    def __init__(self, *, warm: bool = False) -> None:
+    ``python`` is the interpreter of a cold start, and with it which gptme that is.
+    """
+
+    def __init__(self, *, warm: bool = False, python: str = sys.executable) -> None:
         self._warm = warm
+        self._python = python
         self._lock = threading.Lock()
         self._running: set[int] = set()
         self._stopped = False
@@ -93,8 +97,12 @@ class Launcher:
         with self._lock:
             if self._stopped:
                 return None
-            start = _WarmProcess if self._warm else _ColdProcess
-            handle = start(arguments, cwd, env, out, err)
+            handle: Handle
+            if self._warm:
+                handle = _WarmProcess(arguments, cwd, env, out, err)
+            else:
+                command = [self._python, "-m", "gptme", *arguments]
+                handle = _ColdProcess(command, cwd, env, out, err)
             self._running.add(handle.pid)
             return handle
 
@@ -121,11 +129,11 @@ def kill_group(pid: int) -> None:
 
 class _ColdProcess:
     def __init__(
-        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], out: Path, err: Path
+        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], out: Path, err: Path
     ) -> None:
         with out.open("wb") as stdout, err.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gptme", *arguments],
+                command,
                 cwd=cwd,
                 env=dict(env),
                 stdin=subprocess.DEVNULL,

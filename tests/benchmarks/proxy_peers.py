@@ -115,7 +115,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         if _answers(port):
             return
         time.sleep(0.1)
-    sys.exit(f"a proxy did not start: {process.args}\n{log.read_text()[-800:]}")
+    sys.exit(f"a proxy did not start: {process.args!r}\n{log.read_text()[-800:]}")
 
 
 def _answers(port: int) -> bool:

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,7 +276,7 @@ class Soak:
 
 def report(
     seen: Counter[tuple[str, Any, bool]],
-    took: dict[str, Sequence[float]],
+    took: Mapping[str, Sequence[float]],
     open_line: str,
     left: int,
 ) -> int:

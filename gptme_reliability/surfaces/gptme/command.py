@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.gptme import config as settings
-from gptme_reliability.surfaces.gptme import registry, trace
+from gptme_reliability.surfaces.gptme import registry, seams, trace
 from gptme_reliability.surfaces.gptme.current import conversation
 from gptme_reliability.surfaces.gptme.host import host
 from gptme_reliability.surfaces.gptme.ledger import ledger
@@ -49,14 +49,7 @@ def describe() -> Iterator[str]:
     model = get_default_model()
     name = model.full if model else ""
     yield _row("model", name or "none chosen yet")
-    try:
-        loaded = settings.load(config, name)
-    except ConfigError as error:
-        yield _row("state", "off, the config is wrong")
-        yield _row("", str(error))
-    else:
-        yield from _settings(loaded)
-        yield from _sampling(name)
+    yield from _state(config, name)
     for layer, file in settings.files(config).items():
         yield _row(f"{layer} config", file)
     check = registry.self_check()
@@ -65,6 +58,20 @@ def describe() -> Iterator[str]:
         yield _row("", f"{provider}: {state}")
     yield from _history()
     yield _row("trace", str(trace.path()))
+
+
+def _state(config: Any, model: str) -> Iterator[str]:
+    if why := seams.why_off():
+        yield _row("state", f"off for this session: {why}")
+        return
+    try:
+        loaded = settings.load(config, model)
+    except ConfigError as error:
+        yield _row("state", "off, the config is wrong")
+        yield _row("", str(error))
+    else:
+        yield from _settings(loaded)
+        yield from _sampling(model)
 
 
 def _settings(loaded: settings.ModelConfig) -> Iterator[str]:

@@ -286,8 +286,10 @@ def _loaded(model: str) -> ModelConfig | None:
     """The settings for a model; None, and one line to the user, when they are wrong."""
     from gptme.config import get_config
 
-    from gptme_reliability.surfaces.gptme import config, notices
+    from gptme_reliability.surfaces.gptme import config, notices, seams
 
+    if seams.why_off():
+        return None
     try:
         return config.load(get_config(), model)
     except ConfigError as error:
@@ -336,8 +338,8 @@ def let_all_calls_run(model: str | None) -> None:
 _in_environment: set[str] = set()
 
 
-def loaded_for(model: str | None) -> ModelConfig | None:
-    """The settings for a model, by default the conversation's; None when they are wrong."""
+def settings_of(model: str | None) -> ModelConfig | None:
+    """The settings for a model, None for the session's; None when they are wrong."""
     from gptme.llm.models import get_default_model
 
     if model is None:
@@ -347,8 +349,8 @@ def loaded_for(model: str | None) -> ModelConfig | None:
 
 
 def _enabled(model: str | None) -> bool:
-    loaded = loaded_for(model)
-    return loaded is not None and loaded.values["enabled"] and loaded.values["mode"] == "on"
+    found = settings_of(model)
+    return found is not None and found.values["enabled"] and found.values["mode"] == "on"
 
 
 def _parses_while_streaming() -> bool:

@@ -39,7 +39,7 @@ def offer(model: str | None) -> None:
 def _wants(model: str | None) -> bool:
     from gptme_reliability.surfaces.gptme import host
 
-    loaded = host.loaded_for(model)
+    loaded = host.settings_of(model)
     if loaded is None or not loaded.values["enabled"] or loaded.values["mode"] != "on":
         return False
     wanted = loaded.values["lessons"]

@@ -6,16 +6,24 @@ pays for it: everything of weight is imported by the first request that needs it
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import logging
+import sys
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme.plugins.plugin import GptmePlugin
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gptme.commands.base import CommandContext
     from gptme.config import Config
+    from gptme.hooks.confirm import ConfirmationResult
     from gptme.logmanager import LogManager
     from gptme.message import Message
+    from gptme.tools.base import ToolUse
+
+logger = logging.getLogger(__name__)
 
 # Before other hooks, so that a request they send is checked as well.
 _PRIORITY: Final = 1000
@@ -25,12 +33,29 @@ def init(config: Config) -> None:
     """Put the checks under gptme's clients.
 
     Raises:
-        RuntimeError: gptme does not keep its clients where this package looks for them.
+        RuntimeError: this gptme is not the one that this plugin knows.  gptme says so in one
+            line, and runs as if the plugin were not there.
     """
-    from gptme_reliability.surfaces.gptme import environment, registry
+    from gptme_reliability.surfaces.gptme import environment, registry, seams
 
     environment.remember()
-    registry.install(config)
+    try:
+        _require(seams.missing(config))
+        registry.install(config)
+    except Exception as error:
+        seams.turn_off(str(error), told=True)
+        raise
+
+
+def _require(missing: Iterable[str]) -> None:
+    gone = ", ".join(missing)
+    if gone:
+        from importlib.metadata import version
+
+        raise RuntimeError(
+            f"gptme {version('gptme')} has moved what this plugin needs ({gone}); "
+            "nothing is checked, gptme runs without it; try: pip install -U gptme-reliability"
+        )
 
 
 def register_hooks() -> None:
@@ -40,12 +65,18 @@ def register_hooks() -> None:
     """
     from gptme.hooks import HookType, register_hook
 
+    from gptme_reliability.surfaces.gptme import seams
+
+    if seams.why_off():
+        return
     # The TUI has no hook before a step.
     register_hook("reliability.turn", HookType.TURN_PRE, _before_step, priority=_PRIORITY)
     register_hook("reliability.step", HookType.STEP_PRE, _before_step, priority=_PRIORITY)
     register_hook(
         "reliability.generation", HookType.GENERATION_PRE, _before_generation, priority=_PRIORITY
     )
+    register_hook("reliability.confirm", HookType.TOOL_CONFIRM, _before_run, priority=_PRIORITY)
+    register_hook("reliability.skipped", HookType.LOOP_CONTINUE, _after_turn, priority=_PRIORITY)
     _offer_lessons(None)
 
 
@@ -62,10 +93,50 @@ def _before_generation(messages: list[Message], **context: Any) -> Generator[Mes
     yield from ()
 
 
-def _prepare(model: str | None) -> None:
-    from gptme_reliability.surfaces.gptme import host, registry
+def _before_run(
+    tool_use: ToolUse,
+    preview: str | None = None,
+    workspace: Path | None = None,
+    *more: Any,
+) -> ConfirmationResult | None:
+    """Skip a call that cannot be right; never confirms one."""
+    try:
+        from gptme_reliability.surfaces.gptme import host
 
-    registry.ensure(model)
+        settings = host.settings_of(None)
+        if settings is None or not settings.values["enabled"]:
+            return None
+        from gptme_reliability.surfaces.gptme import veto
+
+        return veto.confirm(tool_use, settings)
+    # gptme takes an exception for a refusal; a fault of ours must not stop a valid call.
+    except Exception:
+        logger.warning("reliability: a call could not be checked before it runs", exc_info=True)
+        return None
+
+
+def _after_turn(manager: LogManager, *context: Any, **more: Any) -> Generator[Message, None, None]:
+    """Tell the model why a call was skipped, where the tool's result does not."""
+    # Where it is not loaded, nothing was skipped.
+    veto = sys.modules.get("gptme_reliability.surfaces.gptme.veto")
+    words = veto.unheard() if veto is not None else None
+    if words is not None:
+        from gptme.message import Message
+
+        yield Message("user", words)
+
+
+def _prepare(model: str | None) -> None:
+    from gptme_reliability.surfaces.gptme import host, registry, seams
+
+    if seams.why_off():
+        return
+    try:
+        registry.ensure(model)
+    # gptme would tell of it before every step.
+    except Exception as error:
+        seams.turn_off(f"{type(error).__name__}: {error}")
+        return
     host.let_all_calls_run(model)
     _offer_lessons(model)
 

@@ -18,7 +18,7 @@ from gptme_reliability.quotations import text_parts
 from gptme_reliability.types import HostFormat, Layout, ToolDefinition
 
 _HEADINGS: Final = {"markdown": r"^## {name}[ \t]*$", "xml": r'<tool name="{name}">'}
-_POSITIONAL: Final = frozenset({"shell", "ipython", "save", "append", "patch"})
+POSITIONAL: Final = frozenset({"shell", "ipython", "save", "append", "patch"})
 """Tools whose line and body gptme maps to parameters in order; others read them in other ways."""
 _FIRST: Final = 4
 _HEAD: Final = 200
@@ -48,7 +48,7 @@ def chat_of(body: Mapping[str, Any]) -> Chat | None:
     blocks: dict[str, str] = {}
     layouts: dict[str, Layout] = {}
     for spec in specs:
-        tool = _definition(spec)
+        tool = definition(spec)
         if tool is None:
             continue
         tools.append(tool)
@@ -56,7 +56,7 @@ def chat_of(body: Mapping[str, Any]) -> Chat | None:
             blocks.setdefault(block, tool.name)
         if getattr(spec, "is_mcp", False):
             layouts[tool.name] = "json"
-        elif spec.name in _POSITIONAL:
+        elif spec.name in POSITIONAL:
             layouts[tool.name] = "positional"
     return Chat(HostFormat(form, blocks, layouts, strict=_is_strict()), tuple(tools))
 
@@ -85,7 +85,8 @@ def _blocks(spec: Any, form: str) -> tuple[str, ...]:
     return blocks if form == "markdown" else tuple(dict.fromkeys((*blocks, spec.name)))
 
 
-def _definition(spec: Any) -> ToolDefinition | None:
+def definition(spec: Any) -> ToolDefinition | None:
+    """A tool of gptme's registry as requests would define it; None where it cannot be defined."""
     from gptme.llm.utils import parameters2dict
 
     blocks = spec.block_types or (spec.name,)
