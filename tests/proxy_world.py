@@ -18,8 +18,12 @@ from gptme_reliability.surfaces.proxy.server import listen, make
 
 @contextmanager
 def proxying(upstream: str, **options: Any) -> Iterator[str]:
-    """The base URL of a proxy in front of this upstream; at the end nothing is left open."""
-    server = make(Options(upstream=upstream, port=0, grace=1.0, **options))
+    """The base URL of a proxy in front of this upstream; at the end nothing is left open.
+
+    No card describes the models of most tests.
+    """
+    options = {"grace": 1.0, "contracts": "off", **options}
+    server = make(Options(upstream=upstream, port=0, **options))
     listening = listen("127.0.0.1", 0)
     failures: list[BaseException] = []
 

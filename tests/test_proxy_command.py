@@ -17,6 +17,7 @@ from scripted_server import TOOLS, completion, serving
 
 COMMAND = [sys.executable, "-m", "gptme_reliability.cli", "proxy"]
 UP = ["--upstream", "http://127.0.0.1:9/v1"]
+MESSAGES: list[Any] = [{"role": "user", "content": "hi"}]
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def started(*arguments: str, **env: str) -> Iterator[tuple[subprocess.Popen[str]
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_and_ends(number: int) -> None:
-    body = {"messages": [{"role": "user", "content": "hi"}], "tools": TOOLS}
+    body = {"messages": MESSAGES, "tools": TOOLS, "temperature": 0.7}
     with (
         serving(completion("fine")) as script,
         started("--upstream", script.url) as (process, url),

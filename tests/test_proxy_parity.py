@@ -1,4 +1,4 @@
-"""The same rows through the library and through the proxy: the same calls and the same text."""
+"""The same answers through the library, the plugin's client and the proxy: the same verdicts."""
 
 from __future__ import annotations
 
@@ -6,83 +6,76 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 import ratchet
-from proxy_world import proxying
-from scripted_server import DONE, ROLE, Reply, chunk, completion, serving, stream, text_chunks
+from parity_world import GPTME_TOOLS, Case, Client, Said, through_the_library, through_the_proxy
+from scenario_tables import CASES, DEFECTS, MUST_NOT_EXECUTE
 
-from gptme_reliability.exchange import exchange
-from gptme_reliability.refusals import final_text
-from gptme_reliability.types import ModelOutput, ModelRequest, Policy, ToolDefinition
-
-EVERY = 31
-MESSAGES: list[Any] = [{"role": "user", "content": "go on"}]
-Said = tuple[list[tuple[str, Any]], list[str]]
-
-
-def sample() -> Iterator[dict[str, Any]]:
-    """Rows of all families; an answer without text has nothing to be compared."""
-    for row in ratchet.family_rows()[::EVERY]:
-        if row["raw"].strip():
-            yield row
+# Whole answers all, and of the streams some: that whole equals streamed is tested elsewhere.
+EVERY = {False: 1, True: 5}
+FILES = (
+    *("adversary", "announced", "echoes", "endings", "fuzzed", "intents"),
+    *("quoted", "recover", "recovery"),
+)
 
 
-def through_the_library(row: dict[str, Any]) -> Said:
-    tools = tuple(ToolDefinition.from_openai(tool) for tool in row["tools"])
-    request = ModelRequest(messages=tuple(row.get("messages", MESSAGES)), tools=tools)
-    steps = exchange(request, Policy(retries=0))
-    next(steps)
-    try:
-        steps.send(ModelOutput(row["raw"], finish_reason=row.get("finish_reason", "stop")))
-    except StopIteration as stop:
-        verdict = stop.value.verdict
-        calls = [(call.name, dict(call.arguments)) for call in verdict.calls]
-        return calls, final_text(verdict).split()
-    raise AssertionError("asked again without a budget")
+def cases() -> Iterator[Case]:
+    """All rows that say what a model answered, and get a verdict on it."""
+    for row in ratchet.family_rows():
+        yield case(row["id"], row)
+    for name in FILES:
+        for line in (CASES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if "raw" in row:
+                yield case(f"{name}/{row['id']}", row)
+    for scenario in (*DEFECTS, *MUST_NOT_EXECUTE):
+        answer = scenario.first
+        if not {"status", "deltas", "choices"} & set(answer):
+            messages = [{"role": "user", "content": scenario.prompt}]
+            yield Case(scenario.id, answer, GPTME_TOOLS, messages)
 
 
-def through_the_proxy(client: httpx.Client, url: str, row: dict[str, Any], streamed: bool) -> Said:
-    body = {"messages": row.get("messages", MESSAGES), "tools": row["tools"], "stream": streamed}
-    response = client.post(f"{url}/chat/completions", json=body)
-    if not streamed:
-        message = response.json()["choices"][0]["message"]
-        functions = [entry["function"] for entry in message.get("tool_calls") or ()]
-        calls = [(f["name"], json.loads(f["arguments"])) for f in functions]
-        return calls, (message["content"] or "").split()
-    text, streamed_calls = "", []
-    for line in response.text.splitlines():
-        if line.startswith("data: {"):
-            delta = (json.loads(line[6:])["choices"] or [{}])[0].get("delta", {})
-            text += delta.get("content") or ""
-            for entry in delta.get("tool_calls", ()):
-                function = entry["function"]
-                streamed_calls.append((function["name"], json.loads(function["arguments"])))
-    return streamed_calls, text.split()
+def case(name: str, row: dict[str, Any]) -> Case:
+    answer = {"text": row["raw"]}
+    answer |= {"finish_reason": row["finish_reason"]} if "finish_reason" in row else {}
+    given = {"messages": row["messages"]} if row.get("messages") else {}
+    return Case(name, answer, row.get("tools", GPTME_TOOLS), **given)
 
 
-def reply(row: dict[str, Any], streamed: bool) -> Reply:
-    finish = row.get("finish_reason", "stop")
-    if not streamed:
-        return completion(row["raw"], finish=finish)
-    return stream(ROLE, *text_chunks(row["raw"], 7), chunk({}, finish), DONE)
+def counts(one: Case) -> bool:
+    """Without tools nothing is checked, and an answer that says nothing reaches nobody."""
+    return bool(one.tools) and bool(
+        (one.answer.get("text") or "").strip() or one.answer.get("calls")
+    )
 
 
+@pytest.fixture(scope="module")
+def all_cases() -> list[tuple[Case, Said]]:
+    return [(one, through_the_library(one)) for one in cases() if counts(one)]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("streamed", [False, True])
-def test_rows(streamed: bool, tmp_path: Any) -> None:
-    file = tmp_path / "proxy.toml"
-    file.write_text("[reliability]\nretries = 0\n")
-    rows = list(sample())
-    differing, called = {}, 0
-    with (
-        serving(*[reply(row, streamed) for row in rows]) as script,
-        proxying(script.url, config=str(file)) as url,
-        httpx.Client(timeout=20) as client,
-    ):
-        for row in rows:
-            wanted, got = through_the_library(row), through_the_proxy(client, url, row, streamed)
-            called += bool(wanted[0])
-            if wanted != got:
-                differing[row["id"]] = (wanted, got)
-    assert called > 50
-    assert not differing
+def test_the_plugins_client(all_cases: list[tuple[Case, Said]], streamed: bool) -> None:
+    client = Client()
+    some = all_cases[:: EVERY[streamed]]
+    found = [client.ask(one, streamed=streamed) for one, _ in some]
+    client.client.close()
+    compare(some, found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_proxy(all_cases: list[tuple[Case, Said]], streamed: bool) -> None:
+    some = all_cases[:: EVERY[streamed]]
+    found = through_the_proxy([one for one, _ in some], streamed=streamed)
+    compare(some, found)
+
+
+def compare(wanted: list[tuple[Case, Said]], found: list[Said]) -> None:
+    assert len(wanted) == len(found) > 1_400
+    assert sum(bool(said.calls) for said in found) > 400
+    differing = {
+        one.id: (said, got) for (one, said), got in zip(wanted, found, strict=True) if said != got
+    }
+    assert not differing, f"{len(differing)}: {next(iter(differing.items()))}"

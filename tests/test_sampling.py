@@ -44,6 +44,7 @@ class Server:
     rejects: tuple[str, ...] = ()
     name: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -69,7 +70,10 @@ def serving(server: Server) -> Iterator[Server]:
             self.reply(None)
 
         def do_POST(self) -> None:
-            self.reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            raw = self.rfile.read(int(self.headers["content-length"]))
+            if self.path.endswith("/chat/completions"):
+                server.raw.append(raw)
+            self.reply(json.loads(raw))
 
         def reply(self, body: dict[str, Any] | None) -> None:
             status, answer = server.answer(self.path, body)

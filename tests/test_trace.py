@@ -12,6 +12,7 @@ import pytest
 from gptme.config import Config
 from plugin_world import CALL, DEFUSED, MODEL, own_world, report
 
+from gptme_reliability.surfaces import tracing
 from gptme_reliability.surfaces.gptme import trace
 from gptme_reliability.surfaces.gptme.host import host
 from gptme_reliability.types import Accept, RefusedCall, Reject, Repair, ToolDefinition
@@ -64,7 +65,7 @@ def test_only_the_user_can_read_the_trace() -> None:
 
 
 def test_the_trace_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "MAX_BYTES", 1000)
+    monkeypatch.setattr(tracing, "MAX_BYTES", 1000)
     for number in range(20):
         trace.append({"number": number, "filling": "x" * 100})
     files = sorted(trace.path().parent.iterdir())
@@ -101,7 +102,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
 )
 def test_a_record_is_never_large(entry: dict[str, Any]) -> None:
     trace.append({"time": "now", **entry})
-    assert trace.path().stat().st_size <= trace.MAX_RECORD
+    assert trace.path().stat().st_size <= tracing.MAX_RECORD
     assert lines()[0]["time"] == "now"
 
 
@@ -138,7 +139,7 @@ def test_a_trace_that_cannot_be_turned_over_closes_its_file_once(
         raise PermissionError(13, "no")
 
     host.done(report(Accept((CALL,))))
-    monkeypatch.setattr(trace, "MAX_BYTES", 1)
+    monkeypatch.setattr(tracing, "MAX_BYTES", 1)
     monkeypatch.setattr(os, "replace", refuse)
     host.done(report(Accept((CALL,))))
     assert "cannot be written: no" in capsys.readouterr().err

@@ -31,14 +31,23 @@ def read_body(request: Any) -> dict[str, Any] | None:
 
 
 def read_offer(raw: bytes) -> dict[str, Any] | None:
-    """The body of a chat completion that offers tools and wants one answer, else None."""
+    """The body of a chat completion that wants one answer, else None."""
+    body = read_object(raw)
+    return body if body is not None and wants_one(body) else None
+
+
+def read_object(raw: bytes) -> dict[str, Any] | None:
+    """A body that is an object, else None."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(body, dict) or body.get("n") not in (None, 1):
-        return None
-    return body
+    return body if isinstance(body, dict) else None
+
+
+def wants_one(body: Mapping[str, Any]) -> bool:
+    """Whether a request wants one answer, and not several to choose from."""
+    return body.get("n") in (None, 1)
 
 
 def prepare(

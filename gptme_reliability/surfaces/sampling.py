@@ -80,7 +80,10 @@ class Sampling:
             Unreachable: ``fetch`` did.
         """
         name = str(body.get("model") or terms.model)
-        served = self._look(server, name, fetch)
+        return self.settle(terms, body, self._look(server, name, fetch))
+
+    def settle(self, terms: Terms, body: Mapping[str, Any], served: Served) -> Agreement | Broken:
+        """The same, of a server that was asked already."""
         try:
             family = identify(served.name or "").family or identify(terms.model).family
             cards = _cards(family or "")

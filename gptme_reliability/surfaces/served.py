@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -34,6 +34,10 @@ An answer that is no success has no content.  Whatever it raises goes to the cal
 """
 
 
+Page: TypeAlias = tuple[str, Mapping[str, Any] | None]
+"""A path from the server's root, and the JSON body of a POST; None for a GET."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """What is known of a server and of the model it runs.
@@ -46,12 +50,16 @@ class Served:
     name: str | None = None
 
 
-def look(fetch: Fetch, model: str) -> Served:
-    """Ask a server, with as few requests as it takes; ``model`` as requests name it."""
+Looking: TypeAlias = Generator[Page, Answer, Served]
+"""Yields pages, is sent what stood there, and returns what the server is."""
+
+
+def looking(model: str) -> Looking:
+    """The pages to fetch, one by one, with as few as it takes; ``model`` as requests name it."""
     answers: dict[str, Any] = {}
     backend: Backend = "unknown"
     for path in PROBES:
-        answer = fetch(path, None)
+        answer = yield path, None
         if answer.content is not None:
             answers[path] = answer.content
         backend = recognise(answer.headers, answers)
@@ -60,9 +68,22 @@ def look(fetch: Fetch, model: str) -> Served:
     path = DECLARES.get(backend, "")
     if path and path not in answers:
         # Ollama serves many models, and wants to know which one is meant.
-        answers[path] = fetch(path, {"model": model} if backend == "ollama" else None).content
+        answer = yield path, {"model": model} if backend == "ollama" else None
+        answers[path] = answer.content
     declared = declared_by(backend, answers.get(path))
     return Served(backend, declared, served_name(backend, answers, model))
+
+
+def look(fetch: Fetch, model: str) -> Served:
+    """Ask a server; ``model`` as requests name it."""
+    steps = looking(model)
+    page = next(steps)
+    while True:
+        try:
+            page = steps.send(fetch(*page))
+        except StopIteration as stop:
+            served: Served = stop.value
+            return served
 
 
 def meant(model: str, served: Served, cards: Sequence[Card]) -> Identity:

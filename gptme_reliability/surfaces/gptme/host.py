@@ -6,18 +6,17 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.gptme.current import conversation, in_server, owner
-from gptme_reliability.types import ModelFacts
 
 if TYPE_CHECKING:
     from gptme_reliability.surfaces.gptme.config import ModelConfig
     from gptme_reliability.surfaces.host import Piece, Report, Settings
     from gptme_reliability.surfaces.sampling import Agreement, Terms
-    from gptme_reliability.types import Call, HostFormat, Policy, Repair, Retry
+    from gptme_reliability.types import Call, HostFormat, ModelFacts, Policy, Repair, Retry
 
 logger = logging.getLogger(__name__)
 
@@ -101,21 +100,9 @@ class GptmeHost:
         )
 
     def _facts(self, settings: Settings) -> ModelFacts:
-        """What the user said of the model, before what its card and its name say."""
-        from gptme_reliability.identity import identify
+        from gptme_reliability.surfaces.facts import known
 
-        agreement = self.agreements.get(settings.model)
-        if agreement is not None:
-            known = agreement.contract.facts
-        else:
-            named = identify(settings.model)
-            known = ModelFacts(family=named.family, size_b=named.size_b, quant=named.quant)
-        said = {
-            entry.name: value
-            for entry in fields(settings.facts)
-            if (value := getattr(settings.facts, entry.name)) is not None
-        }
-        return replace(known, **said)
+        return known(settings.model, settings.facts, self.agreements.get(settings.model))
 
     def defuse(
         self,

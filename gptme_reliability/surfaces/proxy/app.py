@@ -11,8 +11,8 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,17 +22,20 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gptme_reliability import __version__
-from gptme_reliability.surfaces.proxy.chat import Asked, Callers, Chat, offer
+from gptme_reliability.surfaces.proxy.account import Done, log
+from gptme_reliability.surfaces.proxy.chat import Asked, Callers, Chat, Offer, offer
+from gptme_reliability.surfaces.proxy.contracts import Contracts
 from gptme_reliability.surfaces.proxy.guard import Guard
 from gptme_reliability.surfaces.proxy.headers import for_client
 from gptme_reliability.surfaces.proxy.host import ProxyHost
 from gptme_reliability.surfaces.proxy.inlet import Departure, Gone, read_body
-from gptme_reliability.surfaces.proxy.metrics import Metrics, repairs_of
+from gptme_reliability.surfaces.proxy.metrics import Metrics
 from gptme_reliability.surfaces.proxy.options import ModelSettings, Options
 from gptme_reliability.surfaces.proxy.outlet import Outlet, Ticker
 from gptme_reliability.surfaces.proxy.refusing import Refused, error_body
+from gptme_reliability.surfaces.proxy.shared import Shared
+from gptme_reliability.surfaces.proxy.trace_file import TraceFile
 from gptme_reliability.surfaces.proxy.upstream import Upstream, UpstreamFailed
-from gptme_reliability.surfaces.sampling import is_near
 from gptme_reliability.surfaces.task import where
 
 LOG: Final = logging.getLogger("gptme_reliability.proxy")
@@ -42,22 +45,23 @@ ABORT: Final = "abort"
 
 _PREFIX: Final = "/v1"
 _JSON: Final = (b"content-type", b"application/json")
-_LONGEST_PATH: Final = 80
+_LATER: Final = ((b"retry-after", b"1"), (b"connection", b"close"))
 _PROBE_EVERY_S: Final = 5.0
 _PROBE_S: Final = 3.0
+_PUBLISH_EVERY_S: Final = 1.0
 # How long a question about the proxy's health waits for the upstream's.
 _PROBE_WAIT_S: Final = 0.05
 
 
-def build(options: Options) -> ASGIApp:
+def build(options: Options) -> Guarded:
     """The application.
 
     Raises:
         ConfigError: the settings cannot be read.
     """
-    near = is_near(urlsplit(options.upstream).hostname or "")
-    settings = ModelSettings(options.config, observe=options.observe, own_server=near)
-    service = Service(options, settings)
+    service = Service(
+        options, ModelSettings(options.config, sets=options.sets, observe=options.observe)
+    )
     starlette = Starlette(
         routes=[
             Route("/healthz", service.health),
@@ -68,24 +72,27 @@ def build(options: Options) -> ASGIApp:
         lifespan=service.lifespan,
     )
     starlette.router.redirect_slashes = False
-    return _Guarded(starlette, Guard(options))
+    return Guarded(starlette, Guard(options))
 
 
-class _Guarded:
-    """Lets only those requests in that the guard lets in."""
+class Guarded:
+    """Lets only those requests in that the guard lets in; none any more where ``draining``."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
         self._guard = guard
+        self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
+                if self.draining:
+                    raise Refused(503, "shutting_down", "the proxy is about to end")
                 self._guard.check(scope["path"], scope["headers"])
             except Refused as refused:
-                await Outlet(send).whole(
-                    refused.status, [_JSON], error_body(refused, scope["path"])
-                )
+                headers = [_JSON, *(_LATER if self.draining else ())]
+                body = error_body(refused, scope["path"])
+                await Outlet(send).whole(refused.status, headers, body)
                 return
         await self._app(scope, receive, send)
 
@@ -98,8 +105,13 @@ class Service:
         self._settings = settings
         self._metrics = Metrics()
         self._callers = Callers()
-        self._ticker = Ticker(options.keep_alive, options.stall)
+        self._shared = (
+            Shared(options.shared, options.worker, self._metrics) if options.shared else None
+        )
+        self._trace = TraceFile(options.trace) if options.trace else None
+        self._ticker = Ticker(options.keep_alive, options.stall, options.longest)
         self._upstream: Upstream
+        self._contracts: Contracts
         self._probed = float("-inf")
         self._probing: asyncio.Future[None] | None = None
 
@@ -107,13 +119,23 @@ class Service:
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """What lives as long as the event loop does."""
         self._upstream = Upstream(self._options)
-        ticking = asyncio.ensure_future(self._ticker.run())
+        self._contracts = Contracts(self._options, self._upstream)
+        running = [asyncio.ensure_future(self._ticker.run())]
+        if self._shared is not None:
+            running.append(asyncio.ensure_future(self._publish(self._shared)))
         try:
             yield
         finally:
-            ticking.cancel()
+            for task in running:
+                task.cancel()
+            if self._shared is not None:
+                with suppress(OSError):
+                    self._shared.publish()
+            if self._trace is not None:
+                self._trace.close()
             if self._probing is not None:
                 self._probing.cancel()
+            self._contracts.close()
             await self._upstream.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,7 +143,7 @@ class Service:
         task = asyncio.current_task()
         assert task is not None
         outlet = Outlet(send, task)
-        done = _Done(scope, time.monotonic())
+        done = Done(scope, time.monotonic())
         self._metrics.open += 1
         self._ticker.outlets.add(outlet)
         try:
@@ -130,16 +152,22 @@ class Service:
             done.why = refused.code
             if isinstance(refused, UpstreamFailed):
                 self._metrics.failed(refused.why)
+            else:
+                done.kind = "refused"
             # Behind the first bytes, a connection that breaks is what says it.
             if outlet.status is None:
                 await outlet.whole(refused.status, [_JSON], error_body(refused, scope["path"]))
         except Gone:
             done.why = "client_left"
         except asyncio.CancelledError:
-            if not (done.left or outlet.stalled):
+            if not (done.left or outlet.stalled or outlet.overdue):
                 raise
             _uncancel(task)
-            done.why = "client_stalled" if outlet.stalled else "client_left"
+            done.why = _why_ended(outlet)
+            if outlet.overdue and outlet.status is None:
+                late = Refused(504, "request_timeout", "the request took too long")
+                await outlet.whole(504, [_JSON], error_body(late, scope["path"]))
+                return
             abort = scope.get("state", {}).get(ABORT)
             if abort is not None:  # who does not read would never let a connection end well
                 abort()
@@ -161,33 +189,38 @@ class Service:
         receive: Receive,
         outlet: Outlet,
         task: asyncio.Task[Any],
-        done: _Done,
+        done: Done,
     ) -> None:
         options, headers = self._options, scope["headers"]
         path = _path(scope)
         body = await read_body(receive, headers, options.most_body, options.stall)
         done.departure = Departure(receive, task)
         asked = Asked(scope["method"], path, headers, body)
-        done.host = host = ProxyHost(self._settings.settings, self._metrics.reported)
-        work = await offer(asked, host, self._callers.of(headers))
-        if work is None:
-            await self._pass(asked, outlet)
+        done.host = host = ProxyHost(self._settings, self._metrics.reported, self._contracts)
+        memory = self._callers.of(headers)
+        offered = await offer(asked, host, memory, self._contracts, self._upstream)
+        if offered.task is None:
+            await self._pass(offered, outlet, host)
         else:
             done.kind = "checked"
-            await Chat(asked, self._upstream, outlet, host, work).run()
+            ask = partial(self._contracts.ask, headers=headers)
+            await Chat(offered.asked, offered.sender, outlet, host, offered.task, ask).run()
 
-    async def _pass(self, asked: Asked, outlet: Outlet) -> None:
+    async def _pass(self, offered: Offer, outlet: Outlet, host: ProxyHost) -> None:
         """Every byte as it came, there and back."""
-        answer = await self._upstream.send(asked.method, asked.path, asked.headers, asked.body)
+        asked = offered.asked
+        answer = await offered.sender.send(asked.method, asked.path, asked.headers, asked.body)
         try:
-            await outlet.start(answer.status_code, for_client(answer.headers))
+            headers = [*for_client(answer.headers), *host.card()]
+            await outlet.start(answer.status_code, headers)
+            await outlet.write(answer.content)
             while (chunk := await answer.next()) is not None:
                 await outlet.write(chunk)
         finally:
             answer.close()
         await outlet.finish()
 
-    def _account(self, done: _Done, status: int | None) -> None:
+    def _account(self, done: Done, status: int | None) -> None:
         seconds = time.monotonic() - done.began
         self._metrics.answered(done.kind, status or 0, seconds)
         if done.why in ("client_left", "client_stalled"):
@@ -195,8 +228,22 @@ class Service:
         report = None if done.host is None else done.host.report
         for note in () if report is None else report.notes:
             LOG.warning("%s", note)
-        if LOG.isEnabledFor(logging.INFO):
-            LOG.info("%s", done.line(status, seconds))
+        fields = done.fields(status, seconds)
+        log(LOG, fields)
+        if self._trace is not None:
+            host = done.host
+            model = "" if host is None else host.model
+            level = self._settings.of(model).values["trace"]
+            if level != "off":
+                agreement = None if host is None else host.agreement
+                self._trace.add(fields, model, report, agreement, full=level == "full")
+
+    async def _publish(self, shared: Shared) -> None:
+        """Let the other workers know the counts, until cancelled."""
+        while True:
+            await asyncio.sleep(_PUBLISH_EVERY_S)
+            with suppress(OSError):
+                shared.publish()
 
     async def health(self, _request: Request) -> Response:
         """That the proxy is there, and what it knows of the upstream."""
@@ -218,54 +265,9 @@ class Service:
 
     async def counts(self, _request: Request) -> Response:
         """The counts, as Prometheus reads them."""
-        return PlainTextResponse(
-            self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
-        )
-
-
-class _Done:
-    """What becomes of one request, for the log."""
-
-    def __init__(self, scope: Scope, began: float) -> None:
-        self._scope = scope
-        self.began = began
-        self.kind = "passed"
-        self.why = ""
-        self.host: ProxyHost | None = None
-        self.departure: Departure | None = None
-
-    @property
-    def left(self) -> bool:
-        """Whether the client left."""
-        return self.departure is not None and self.departure.gone
-
-    def stop(self) -> None:
-        """Do not wait for the client to leave any more."""
-        if self.departure is not None:
-            self.departure.stop()
-
-    def line(self, status: int | None, seconds: float) -> str:
-        """One line without anything that a caller or a model wrote but the path."""
-        path = "".join(c if c.isprintable() and c != " " else "?" for c in self._scope["path"])
-        parts = [
-            self._scope["method"],
-            path[:_LONGEST_PATH],
-            str(status or "-"),
-            f"{seconds * 1000:.0f}ms",
-            self.kind,
-        ]
-        report = None if self.host is None else self.host.report
-        if report is not None:
-            parts.append(f"mode={report.settings.mode}")
-            if report.outcome is not None:
-                verdict = report.outcome.verdict
-                parts.append(f"verdict={type(verdict).__name__.lower()}")
-                parts.append(f"attempts={len(report.outcome.attempts)}")
-                parts.append(f"calls={len(verdict.calls)} refused={len(verdict.refused)}")
-            parts.append(f"repairs={repairs_of(report)}")
-            if report.error:
-                parts.append("unread")
-        return " ".join([*parts, self.why]).rstrip()
+        metrics = self._metrics if self._shared is None else self._shared.all()
+        text = metrics.text(self._upstream.reachable)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _path(scope: Scope) -> str:
@@ -274,7 +276,9 @@ def _path(scope: Scope) -> str:
     Raises:
         Refused: it leads out of there.
     """
-    decoded = scope["path"].replace("\\", "/").split("/")
+    # Some servers take what follows a semicolon for a parameter of the segment.
+    parts = scope["path"].replace("\\", "/").split("/")
+    decoded = [part.partition(";")[0] for part in parts]
     raw = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
     if ".." in decoded or "." in decoded or not raw.startswith(_PREFIX + "/"):
         raise Refused(400, "bad_path", f"a path must stay under {_PREFIX}")
@@ -288,6 +292,12 @@ async def _not_found(request: Request, error: Exception) -> Response:
     message = f"there is nothing here: the API is under {_PREFIX}"
     body = error_body(Refused(status, "not_found", message), request.url.path)
     return Response(body, status, media_type="application/json")
+
+
+def _why_ended(outlet: Outlet) -> str:
+    if outlet.overdue:
+        return "overdue"
+    return "client_stalled" if outlet.stalled else "client_left"
 
 
 def _uncancel(task: asyncio.Task[Any]) -> None:

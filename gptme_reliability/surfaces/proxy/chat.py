@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from gptme_reliability.surfaces.answers import error_event
@@ -14,7 +16,8 @@ from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Response
 from gptme_reliability.surfaces.effects import Send as SendEffect
 from gptme_reliability.surfaces.instead import Instead
 from gptme_reliability.surfaces.memory import Memory
-from gptme_reliability.surfaces.prepare import prepare, read_offer
+from gptme_reliability.surfaces.prepare import prepare, read_object, wants_one
+from gptme_reliability.surfaces.proxy.contracts import Contracts
 from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER, Drive
 from gptme_reliability.surfaces.proxy.headers import (
     CREDENTIALS,
@@ -27,7 +30,8 @@ from gptme_reliability.surfaces.proxy.host import ProxyHost
 from gptme_reliability.surfaces.proxy.metrics import repairs_of
 from gptme_reliability.surfaces.proxy.outlet import Outlet
 from gptme_reliability.surfaces.proxy.refusing import failure_event
-from gptme_reliability.surfaces.proxy.upstream import Answer, Upstream, UpstreamFailed
+from gptme_reliability.surfaces.proxy.upstream import Answer, Sender, UpstreamFailed
+from gptme_reliability.surfaces.served import Answer as Page
 from gptme_reliability.surfaces.serving import (
     UNPROCESSABLE,
     Reply,
@@ -35,7 +39,7 @@ from gptme_reliability.surfaces.serving import (
     Serving,
     Stream,
 )
-from gptme_reliability.surfaces.task import MOST_BYTES, Task
+from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode
 
 _PATH: Final = "/chat/completions"
 _JSON: Final = (b"content-type", b"application/json")
@@ -83,34 +87,66 @@ class Callers:
         return replace(memory, budgets=Budgets())
 
 
-async def offer(asked: Asked, host: ProxyHost, memory: Memory) -> Task | None:
-    """The task that a request is; None for one that is passed on as it is."""
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A request as it goes on: with its task, or None for one that is passed on as it is."""
+
+    asked: Asked
+    task: Task | None
+    sender: Sender
+
+
+async def offer(
+    asked: Asked, host: ProxyHost, memory: Memory, contracts: Contracts, sender: Sender
+) -> Offer:
+    """What is to be done about a request.
+
+    Raises:
+        Refused: nobody knows how its model is to be sampled.
+    """
     raw = asked.body
     if asked.method != "POST" or raw is None:
-        return None
+        return Offer(asked, None, sender)
     if asked.path.partition("?")[0].rstrip("/") != _PATH:
-        return None
-    if len(raw) > HEAVY:
-        return await asyncio.get_running_loop().run_in_executor(WORKER, _task, raw, host, memory)
-    return _task(raw, host, memory)
+        return Offer(asked, None, sender)
+    work = partial(_aside, len(raw) > HEAVY)
+    body = await work(read_object, raw)
+    if body is None:
+        return Offer(asked, None, sender)
+    bound = await contracts.bind(host, body, asked.headers, sender)
+    if bound is not None:
+        agreed = bound.body(body)
+        if agreed != body:
+            asked, body = replace(asked, body=await work(encode, agreed)), agreed
+    task = await work(prepare, host, "", body, memory) if wants_one(body) else None
+    return Offer(asked, task, bound or sender)
 
 
-def _task(raw: bytes, host: ProxyHost, memory: Memory) -> Task | None:
-    body = read_offer(raw)
-    return None if body is None else prepare(host, "", body, memory)
+async def _aside(heavy: bool, work: Callable[..., Any], *given: Any) -> Any:
+    """Do some work; in the thread for it where it may take long."""
+    if heavy:
+        return await asyncio.get_running_loop().run_in_executor(WORKER, work, *given)
+    return work(*given)
 
 
 class Chat:
     """One task, from the upstream to the client."""
 
     def __init__(
-        self, asked: Asked, upstream: Upstream, outlet: Outlet, host: ProxyHost, task: Task
+        self,
+        asked: Asked,
+        upstream: Sender,
+        outlet: Outlet,
+        host: ProxyHost,
+        task: Task,
+        ask: Callable[..., Awaitable[Page | None]],
     ) -> None:
         self._asked = asked
         self._upstream = upstream
         self._outlet = outlet
         self._host = host
         self._task = task
+        self._ask = ask
         self._opened: list[Answer] = []
         self._mode = task.settings.mode
 
@@ -147,7 +183,7 @@ class Chat:
             await answer.read(MOST_BYTES)
             return len(answer.content)
         if isinstance(effect, Ask):
-            return await self._upstream.ask(effect.path, self._asked.headers, effect.body)
+            return await self._ask(effect.path, effect.body)
         return await asyncio.sleep(effect.seconds)
 
     async def _send(self, content: bytes | None) -> Answer:
@@ -233,7 +269,7 @@ class Chat:
 
     def _trail(self, *, known: bool = True) -> list[tuple[bytes, bytes]]:
         """What the headers say of what was done, as far as it is known yet."""
-        trail = [(b"x-reliability-mode", self._mode.encode())]
+        trail = [(b"x-reliability-mode", self._mode.encode()), *self._host.card()]
         report = self._host.report
         if known and report is not None:
             attempts = len(report.outcome.attempts) if report.outcome else 1

@@ -7,6 +7,7 @@ must come from one that is allowed.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 from typing import Final
@@ -24,7 +25,7 @@ class Guard:
     """Lets requests in, or raises ``Refused``."""
 
     def __init__(self, options: Options) -> None:
-        self._key = options.api_key.encode() if options.api_key else None
+        self._keys = tuple(_digest(key.encode()) for key in options.callers_keys)
         own = () if options.host in _ANY_ADDRESS else (options.host,)
         self._hosts = frozenset(host.lower() for host in (*own, *options.allow_hosts))
         self._any_host = "*" in self._hosts
@@ -39,9 +40,12 @@ class Guard:
         if not self._named(value_of(headers, b"host")):
             raise Refused(403, "host_not_allowed", "this host name is not served here")
         origin = value_of(headers, b"origin")
+        if origin is None and value_of(headers, b"sec-fetch-site") == b"cross-site":
+            # Images and links name no origin; browsers say this of them.
+            origin = b"null"
         if origin is not None and not self._welcome(origin.decode("latin-1")):
             raise Refused(403, "origin_not_allowed", "this origin may not call the proxy")
-        if self._key is not None and path not in _OPEN_PATHS and not self._has_key(headers):
+        if self._keys and path not in _OPEN_PATHS and not self._has_key(headers):
             raise Refused(401, "invalid_api_key", "the proxy needs its API key")
 
     def _named(self, host: bytes | None) -> bool:
@@ -61,8 +65,13 @@ class Guard:
         given = value_of(headers, b"x-api-key") or b""
         scheme, _, token = (value_of(headers, b"authorization") or b"").partition(b" ")
         found = [given] + ([token.strip()] if scheme.lower() == b"bearer" else [])
-        key = self._key or b""
-        return any([hmac.compare_digest(one, key) for one in found])
+        digests = [_digest(one) for one in found]
+        # All are compared, so that the time tells nothing of which one was near.
+        return any([hmac.compare_digest(one, key) for one in digests for key in self._keys])
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
 
 
 def _host_name(url: str) -> str | None:

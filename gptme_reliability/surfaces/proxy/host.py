@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from gptme_reliability.surfaces.facts import known
 from gptme_reliability.surfaces.host import Piece, Report, Settings
+from gptme_reliability.surfaces.proxy.contracts import Contracts, said
+from gptme_reliability.surfaces.proxy.options import LONGEST_MODEL, ModelSettings
 from gptme_reliability.surfaces.sampling import Agreement, Terms
-from gptme_reliability.types import Call, HostFormat, Repair, Retry
+from gptme_reliability.types import Call, HostFormat, ModelFacts, Repair, Retry
 
 # Whatever a server made up that can stand in a header, a log and JSON alike.
 _CALL_ID: Final = re.compile(r"[!-~]{1,256}")
@@ -18,23 +22,67 @@ class ProxyHost:
     """The ``Host`` of one request; ``report`` is what was done about it."""
 
     def __init__(
-        self, settings_of: Callable[[str], Settings | None], done: Callable[[Report], None]
+        self,
+        settings: ModelSettings,
+        done: Callable[[Report], None],
+        contracts: Contracts,
     ) -> None:
-        self._settings_of = settings_of
+        self._settings = settings
         self._done = done
+        self._contracts = contracts
+        self.model = ""
         self.report: Report | None = None
+        self.agreement: Agreement | None = None
+
+    def card(self) -> list[tuple[bytes, bytes]]:
+        """The header that names the card the request goes out under; none without a contract."""
+        if self.agreement is None:
+            return []
+        card = self.agreement.contract.card_id or "none"
+        said = "".join(c if " " <= c <= "~" else "?" for c in card)
+        return [(b"x-reliability-card", said.encode())]
 
     def terms(self, provider: str, body: Mapping[str, Any]) -> Terms | None:
-        """Nothing is agreed: who calls the proxy sets its own sampling."""
-        return None
+        """Contracts hold for servers nearby; elsewhere the provider knows its models."""
+        self.model = model = _model(body)
+        if not self._contracts.cover(body):
+            return None
+        config = self._settings.of(model)
+        if not (config.values["enabled"] and config.values["contracts"]):
+            return None
+        if config.values["mode"] == "observe":
+            return None
+        return Terms(
+            model,
+            given=said(body, values=self._contracts.client_counts),
+            overrides={"sampling": config.sampling, "mode": config.facts.mode},
+            unknown=config.values["unknown"],
+            # Titles and summaries offer no tools, and are nothing to fail over.
+            may_fail=bool(body.get("tools")),
+        )
 
     def agreed(self, agreement: Agreement) -> None:
-        """Nothing is."""
+        """Keep it, for the headers and the trace."""
+        self.agreement = agreement
 
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         """What is set for the model; None where it is not to be checked."""
-        model = body.get("model")
-        return self._settings_of(model if isinstance(model, str) else "")
+        self.model = model = _model(body)
+        settings = self._settings.settings(model)
+        if settings is None:
+            return None
+        policy = settings.policy
+        if policy.respond is None and not self._contracts.near:
+            policy = replace(policy, respond=False)
+        return replace(
+            settings,
+            policy=policy,
+            facts=self._facts(settings),
+            own_server=self._contracts.near,
+        )
+
+    def _facts(self, settings: Settings) -> ModelFacts:
+        return known(settings.model, settings.facts, self.agreement)
 
     def defuse(
         self,
@@ -79,3 +127,8 @@ class ProxyHost:
         """Keep what was done, for the headers, the log and the counts."""
         self.report = report
         self._done(report)
+
+
+def _model(body: Mapping[str, Any]) -> str:
+    model = body.get("model")
+    return model[:LONGEST_MODEL] if isinstance(model, str) else ""

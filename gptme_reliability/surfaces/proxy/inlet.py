@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gptme_reliability.surfaces.proxy.headers import Headers, value_of
 from gptme_reliability.surfaces.proxy.refusing import Refused
+
+# A byte now and then is no body that comes.
+_DRIPPING: Final = 10
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -20,7 +24,8 @@ async def read_body(receive: Receive, headers: Headers, most: int, stall: float)
     """The body of a request; None where it has none.
 
     Raises:
-        Refused: it is larger than ``most`` bytes, or nothing came for ``stall`` seconds.
+        Refused: it is larger than ``most`` bytes, nothing came for ``stall`` seconds, or it took
+            many times as long.
         Gone: the client left.
     """
     declared = value_of(headers, b"content-length")
@@ -30,9 +35,10 @@ async def read_body(receive: Receive, headers: Headers, most: int, stall: float)
         raise _too_large(most)
     parts: list[bytes] = []
     size = 0
+    until = time.monotonic() + _DRIPPING * stall
     while True:
         try:
-            message = await asyncio.wait_for(receive(), stall)
+            message = await asyncio.wait_for(receive(), min(stall, until - time.monotonic()))
         except asyncio.TimeoutError:
             raise Refused(408, "request_timeout", "the request's body did not come") from None
         if message["type"] == "http.disconnect":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from gptme_reliability.surfaces.host import Report
 from gptme_reliability.types import Accept
@@ -30,7 +31,7 @@ class Metrics:
         self.open = 0
 
     def answered(self, kind: str, status: int, seconds: float) -> None:
-        """A request got its answer; ``kind`` is ``checked`` or ``passed``."""
+        """A request got its answer; ``kind`` is ``checked``, ``passed`` or ``refused``."""
         self._add("reliability_requests_total", f'kind="{kind}",status="{status // 100}xx"')
         self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
 
@@ -54,8 +55,21 @@ class Metrics:
             self._add("reliability_attempts_total", by=len(report.outcome.attempts))
             self._add("reliability_refused_calls_total", by=len(verdict.refused))
 
-    def text(self) -> str:
-        """All of it in Prometheus' format."""
+    def state(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        counts = [[name, labels, count] for (name, labels), count in self._counts.items()]
+        return {"counts": counts, "seconds": dict(self._seconds), "open": self.open}
+
+    def add(self, state: Mapping[str, Any]) -> None:
+        """Add what ``state`` gave elsewhere."""
+        for name, labels, count in state["counts"]:
+            self._add(name, labels, count)
+        for kind, seconds in state["seconds"].items():
+            self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
+        self.open += state["open"]
+
+    def text(self, upstream: bool | None = None) -> str:
+        """All of it in Prometheus' format; ``upstream`` says whether it answered last."""
         lines = []
         for name, meaning in _HELP.items():
             lines += [f"# HELP {name} {meaning}", f"# TYPE {name} counter"]
@@ -70,6 +84,12 @@ class Metrics:
             "# TYPE reliability_open_requests gauge",
             f"reliability_open_requests {self.open}",
         ]
+        if upstream is not None:
+            lines += [
+                "# HELP reliability_upstream_up Whether the upstream answered when last asked.",
+                "# TYPE reliability_upstream_up gauge",
+                f"reliability_upstream_up {int(upstream)}",
+            ]
         return "\n".join(lines) + "\n"
 
     def _add(self, name: str, labels: str = "", by: int = 1) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import sys
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.host import Settings
-from gptme_reliability.surfaces.keys import KEYS, ModelConfig, layers
+from gptme_reliability.surfaces.keys import KEYS, ModelConfig, facts_from, layers
 from gptme_reliability.surfaces.schema import FACT_KEYS, checked
-from gptme_reliability.types import ModelFacts
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,7 +28,15 @@ MOST_BODY: Final = 64 * 1024 * 1024
 
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MODELS_REMEMBERED: Final = 256
-_SHORTEST_KEY: Final = 8
+_TAKEN_AS: Final = "--set"
+
+SHORTEST_KEY: Final = 8
+"""Characters that a key of the proxy needs."""
+
+LONGEST_MODEL: Final = 1_000
+"""Characters of a model's name that count: callers choose it, and it is remembered."""
+
+Scope: TypeAlias = Literal["off", "tools", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +44,15 @@ class Options:
     """How the proxy runs.  Times are in seconds, sizes in bytes.
 
     ``upstream`` is the base URL that stands for ``/v1``.  ``api_key`` is asked of callers and
-    never sent on; ``upstream_key`` is sent in place of whatever callers send.  ``timeout`` bounds
-    the silence of the upstream, ``stall`` that of a client, ``keep_alive`` is the silence of a
-    checked stream after which a comment goes out, ``grace`` the time for open requests when the
-    proxy ends.
+    never sent on, nor are ``keys``, any of which will do; ``upstream_key`` is sent in place of
+    whatever callers send.  ``sets`` are settings that count before the file's.  ``contracts``
+    says which requests go out as the sampling card of their model says: none, those with tools,
+    or all chat completions; ``client_sampling`` whether the values that a client sends count
+    before the card's.  ``trace`` is a file for a line per request.  ``timeout`` bounds the
+    silence of the upstream, ``stall`` that of a client, ``longest`` a whole request,
+    ``keep_alive`` is the silence of a checked stream after which a comment goes out, ``grace``
+    the time for open requests when the proxy ends.  ``shared`` is the directory in which several
+    workers tell each other their counts, ``worker`` the number of this one.
 
     Raises:
         ConfigError: they contradict each other, or would open the proxy to strangers.
@@ -48,28 +62,42 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8484
     api_key: str | None = field(default=None, repr=False)
+    keys: tuple[str, ...] = field(default=(), repr=False)
     upstream_key: str | None = field(default=None, repr=False)
     config: str | None = None
+    sets: tuple[str, ...] = ()
     observe: bool = False
+    contracts: Scope = "tools"
+    client_sampling: Literal["counts", "ignored"] = "counts"
+    trace: str | None = None
     allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
     timeout: float = 600.0
     stall: float = 60.0
+    longest: float = 7200.0
     keep_alive: float = 10.0
     grace: float = 30.0
+    shared: str | None = None
+    worker: int = 0
     most_body: int = MOST_BODY
 
     def __post_init__(self) -> None:
         _check_upstream(self.upstream)
-        if not is_local(self.host) and not self.api_key:
+        if not is_local(self.host) and not self.callers_keys:
             raise ConfigError(
-                f"--host {self.host} lets other machines in: give --api-key KEY that they need"
+                f"--host {self.host} lets other machines in: give --api-key KEY that they need,"
+                " or --keys-file FILE"
             )
         for flag, key in (("--api-key", self.api_key), ("--upstream-key", self.upstream_key)):
             if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
                 raise ConfigError(f"{flag} must be printable ASCII")
-        if self.api_key is not None and len(self.api_key) < _SHORTEST_KEY:
-            raise ConfigError(f"--api-key needs at least {_SHORTEST_KEY} characters")
+        if self.api_key is not None and len(self.api_key) < SHORTEST_KEY:
+            raise ConfigError(f"--api-key needs at least {SHORTEST_KEY} characters")
+
+    @property
+    def callers_keys(self) -> tuple[str, ...]:
+        """The keys one of which a caller needs; none where anybody may call."""
+        return (*filter(None, (self.api_key,)), *self.keys)
 
 
 class ModelSettings:
@@ -80,35 +108,49 @@ class ModelSettings:
     """
 
     def __init__(
-        self, path: str | None = None, *, observe: bool = False, own_server: bool = False
+        self, path: str | None = None, *, sets: Sequence[str] = (), observe: bool = False
     ) -> None:
         self._where = path or "no file"
-        self._section = checked(_table(path) if path else {}, self._where, TABLE)
+        self._sections = (
+            (checked(_table(path) if path else {}, self._where, TABLE), self._where),
+            (checked(_said(sets), _TAKEN_AS, TABLE), _TAKEN_AS),
+        )
         self._observe = observe
-        self._own_server = own_server
-        self.settings = lru_cache(maxsize=_MODELS_REMEMBERED)(self._settings)
+        self._config = lru_cache(maxsize=_MODELS_REMEMBERED)(self._of)
+        self._settings = lru_cache(maxsize=_MODELS_REMEMBERED)(self._settings_of)
 
-    def _settings(self, model: str) -> Settings | None:
+    def settings(self, model: str) -> Settings | None:
         """What holds for a model; None where its answers are not to be checked."""
-        settings = self.of(model).settings()
-        return settings and replace(settings, own_server=self._own_server)
+        return self._settings(model[:LONGEST_MODEL])
 
     def of(self, model: str) -> ModelConfig:
         """What is set for a model, and where."""
+        return self._config(model[:LONGEST_MODEL])
+
+    def _settings_of(self, model: str) -> Settings | None:
+        return self.of(model).settings()
+
+    def _of(self, model: str) -> ModelConfig:
         values: dict[str, Any] = {key: spec.default for key, spec in KEYS.items()}
         # Whoever starts a proxy wants it to check.
         values["enabled"] = True
         sources: dict[str, str] = {}
         facts: dict[str, Any] = {}
-        for key, value, where in layers(self._section, model, self._where, TABLE):
-            if key in FACT_KEYS:
-                facts[key] = value
-            else:
-                values[key], sources[key] = value, where
+        for section, place in self._sections:
+            for key, value, where in layers(section, model, place, TABLE):
+                if key in FACT_KEYS:
+                    facts[key] = value
+                else:
+                    values[key], sources[key] = value, where
         if self._observe:
             values["mode"], sources["mode"] = "observe", "--observe"
-        known = ModelFacts(**facts, source="config") if facts else ModelFacts()
-        return ModelConfig(model, values, sources, facts=known)
+        return ModelConfig(
+            model,
+            values,
+            sources,
+            facts=facts_from(facts),
+            sampling=facts.get("sampling") or {},
+        )
 
 
 def is_local(host: str) -> bool:
@@ -150,3 +192,30 @@ def _table(path: str) -> Any:
     if others:
         raise ConfigError(f"{path}: settings stand under [{TABLE}], not under {others[0]!r}")
     return found.get(TABLE, {})
+
+
+def _said(sets: Sequence[str]) -> dict[str, Any]:
+    """The settings of ``--set``: TOML, or a key and a word without quotes.
+
+    Raises:
+        ConfigError: one is neither, or contradicts another.
+    """
+    lines = []
+    for one in sets:
+        key, given, value = one.partition("=")
+        if not given:
+            raise ConfigError(f"{_TAKEN_AS} {one}: needs a value, such as {_TAKEN_AS} retries=1")
+        lines.append(one if _is_toml(one) else f"{key}={json.dumps(value.strip())}")
+    try:
+        found: dict[str, Any] = tomllib.loads("\n".join(lines))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{_TAKEN_AS} {' '.join(sets)}: {error}") from None
+    return found
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -27,10 +27,11 @@ class Outlet:
         self._lock = asyncio.Lock()
         self._promised: list[tuple[bytes, bytes]] | None = None
         self._between_events = True
-        self._moved = time.monotonic()
+        self._began = self._moved = time.monotonic()
         self._writing = False
         self.status: int | None = None
         self.stalled = False
+        self.overdue = False
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send status and headers."""
@@ -58,9 +59,15 @@ class Outlet:
         """This is going to be a stream with these headers: it may begin, and be kept alive."""
         self._promised = headers
 
-    def tick(self, now: float, keep_alive: float, stall: float) -> Awaitable[None] | None:
+    def tick(
+        self, now: float, keep_alive: float, stall: float, longest: float
+    ) -> Awaitable[None] | None:
         """What is to be done about it, if anything: a comment where it is quiet; who does not
-        read is left."""
+        read is left, and what takes too long is ended."""
+        if now - self._began > longest and self._task is not None and not self.overdue:
+            self.overdue = True
+            self._task.cancel()
+            return None
         waited = now - self._moved
         if self._writing:
             if waited > stall and self._task is not None and not self.stalled:
@@ -97,20 +104,21 @@ class Outlet:
 class Ticker:
     """Looks after all responses that are under way."""
 
-    def __init__(self, keep_alive: float, stall: float) -> None:
+    def __init__(self, keep_alive: float, stall: float, longest: float) -> None:
         self._keep_alive = keep_alive
         self._stall = stall
+        self._longest = longest
         self._comments: set[asyncio.Future[None]] = set()
         self.outlets: set[Outlet] = set()
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        pause = min(1.0, self._keep_alive / 2, self._stall / 2)
+        pause = min(1.0, self._keep_alive / 2, self._stall / 2, self._longest / 2)
         while True:
             await asyncio.sleep(pause)
             now = time.monotonic()
             for outlet in tuple(self.outlets):
-                wanted = outlet.tick(now, self._keep_alive, self._stall)
+                wanted = outlet.tick(now, self._keep_alive, self._stall, self._longest)
                 if wanted is not None:
                     comment = asyncio.ensure_future(wanted)
                     self._comments.add(comment)

@@ -12,6 +12,7 @@ _KINDS: Final = {
     404: "not_found_error",
     408: "timeout_error",
     413: "invalid_request_error",
+    422: "invalid_request_error",
     504: "timeout_error",
 }
 _ANTHROPIC: Final = "/v1/messages"

@@ -5,29 +5,53 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
+import time
 from typing import Any, Final
 
 import uvicorn
 
 from gptme_reliability.errors import ConfigError
-from gptme_reliability.surfaces.proxy.app import ABORT, build
+from gptme_reliability.surfaces.proxy.app import ABORT, Guarded, build
 from gptme_reliability.surfaces.proxy.corking import Corked
 from gptme_reliability.surfaces.proxy.options import Options
+from gptme_reliability.surfaces.proxy.warming import warm_up
 
 _MOST_HEAD: Final = 64 * 1024
 _HEAD_S: Final = 30.0
 _IDLE_S: Final = 75
 _BACKLOG: Final = 1024
+_LOOK_EVERY_S: Final = 0.05
+_TURN_S: Final = 0.0001
 
 
-def make(options: Options) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """Answers 503 while the last requests are finished, so that callers know what is going on."""
+
+    def __init__(self, config: uvicorn.Config, app: Guarded) -> None:
+        super().__init__(config)
+        self._guarded = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is open, for as long as it may take, then stop listening."""
+        self._guarded.draining = True
+        grace = float(self.config.timeout_graceful_shutdown or 0)
+        until = time.monotonic() + grace
+        while self.server_state.tasks and not self.force_exit and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        self.config.timeout_graceful_shutdown = max(1, round(until - time.monotonic()))
+        await super().shutdown(sockets)
+
+
+def make(options: Options) -> Server:
     """The server, not started.
 
     Raises:
         ConfigError: the settings cannot be read.
     """
+    app = build(options)
     config = uvicorn.Config(
-        build(options),
+        app,
         http=_protocol(),
         ws="none",
         lifespan="on",
@@ -41,7 +65,20 @@ def make(options: Options) -> uvicorn.Server:
         timeout_graceful_shutdown=max(1, round(options.grace)),
         h11_max_incomplete_event_size=_MOST_HEAD,
     )
-    return uvicorn.Server(config)
+    return Server(config, app)
+
+
+def serve(options: Options, listening: socket.socket) -> None:
+    """Serve until a signal comes, which then takes its usual course.
+
+    Raises:
+        ConfigError: the settings cannot be read.
+    """
+    # Whoever waits for one of the other thread's turns to end must not wait long.
+    sys.setswitchinterval(_TURN_S)
+    running = make(options)
+    warm_up()
+    running.run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -99,6 +136,11 @@ def _protocol() -> Any:
             if self._timer is None:
                 self._expect_head()
             super().on_message_begin()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            # What follows a body in pieces is of no use, and without a bound.
+            if self._in_head:
+                super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
             self._in_head = False

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, Protocol
 
 import aiohttp
 from yarl import URL
 
-from gptme_reliability.surfaces import served
 from gptme_reliability.surfaces.proxy.headers import CREDENTIALS, Headers, for_upstream
 from gptme_reliability.surfaces.proxy.options import Options
 from gptme_reliability.surfaces.proxy.refusing import Refused
-from gptme_reliability.surfaces.sampling import is_near
 
 _CONNECT_S: Final = 10.0
-_ASKING_S: Final = 2.0
 # Less than servers in Python keep an idle connection open, so that none is used that just closed.
 _IDLE_S: Final = 4.0
 _LARGE: Final = 1024 * 1024
@@ -87,13 +83,28 @@ class Answer:
         self._response.close()
 
 
+class Sender(Protocol):
+    """Sends requests to the upstream."""
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: bytes | None,
+        *,
+        decode: bool = False,
+    ) -> Answer:
+        """See ``Upstream.send``."""
+
+
 class Upstream:
     """Sends requests.  To be made and closed on the event loop that uses it."""
 
     def __init__(self, options: Options) -> None:
         self._base = options.upstream.rstrip("/")
         self._key = options.upstream_key
-        self._drops_key = options.api_key is not None or self._key is not None
+        self._drops_key = bool(options.callers_keys) or self._key is not None
         silence = options.timeout
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
@@ -103,7 +114,6 @@ class Upstream:
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
         )
-        self.near = is_near(URL(self._base).host or "")
         self.reachable: bool | None = None
 
     async def send(
@@ -122,10 +132,27 @@ class Upstream:
         Raises:
             UpstreamFailed: there is no answer.
         """
+        url = URL(self._base + path, encoded=True)
+        return await self._send(method, url, headers, body, decode=decode)
+
+    async def fetch(self, path: str, headers: Headers, body: bytes | None) -> Answer:
+        """Fetch what stands at ``path`` of the server, beside its API: by POST if there is a body.
+
+        Raises:
+            UpstreamFailed: there is no answer.
+        """
+        kind = [] if body is None else [(b"content-type", b"application/json")]
+        method = "GET" if body is None else "POST"
+        url = URL(self._base.removesuffix("/v1") + path, encoded=True)
+        return await self._send(method, url, [*headers, *kind], body, decode=True)
+
+    async def _send(
+        self, method: str, url: URL, headers: Headers, body: bytes | None, *, decode: bool
+    ) -> Answer:
         try:
             response = await self._session.request(
                 method,
-                URL(self._base + path, encoded=True),
+                url,
                 headers=self._headers(headers, decode=decode),
                 data=_payload(body),
                 allow_redirects=False,
@@ -147,32 +174,6 @@ class Upstream:
             self.reachable = False
         else:
             answer.close()
-
-    async def ask(
-        self, path: str, headers: Headers, body: Mapping[str, Any] | None
-    ) -> served.Answer | None:
-        """What a near upstream says at a path from its root; by POST if there is a body.
-
-        None where it is not near, or says nothing in time.
-        """
-        if not self.near:
-            return None
-        keys = [(name, value) for name, value in headers if name in CREDENTIALS]
-        url = URL(self._base.removesuffix("/v1") + path)
-        try:
-            async with self._session.request(
-                "GET" if body is None else "POST",
-                url,
-                headers=self._headers(keys, decode=False),
-                json=body,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=_ASKING_S),
-            ) as response:
-                content = await response.json(content_type=None) if response.ok else None
-                return served.Answer(dict(response.headers), content)
-        # Nobody waits for this answer.
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError, RecursionError):
-            return None
 
     async def close(self) -> None:
         """Close all connections."""
