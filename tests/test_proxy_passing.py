@@ -30,7 +30,6 @@ def answering(*parts: bytes) -> Any:
         ("POST", "/completions"),
         ("POST", "/embeddings"),
         ("POST", "/responses"),
-        ("POST", "/messages"),
         ("GET", "/models"),
         ("GET", "/models/a%2Fb?x=%20&y"),
         ("DELETE", "/files/f-1"),

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gptme_reliability.adapters.openai_response import is_completion, read_response
+from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.server_errors import model_fault
-from gptme_reliability.surfaces.task import MOST_BYTES, encode
+from gptme_reliability.surfaces.task import MOST_BYTES
 from gptme_reliability.types import ModelOutput
 
 UNKNOWN_SHAPE: Final = "an answer of a shape that is not known here"
@@ -18,7 +19,7 @@ TOO_LARGE: Final = "an answer too large to be read"
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    """What a model wrote, and the completion it came in (None if it came as an error)."""
+    """What a model wrote, and the body it came in (None if it came as an error)."""
 
     output: ModelOutput
     body: Mapping[str, Any] | None
@@ -36,7 +37,7 @@ class WholeAnswer:
         return self.body is None and not self.output.text and not self.output.tool_calls
 
 
-def read_whole(status: int, raw: bytes) -> WholeAnswer | None:
+def read_whole(status: int, raw: bytes, adapter: Adapter = OPENAI) -> WholeAnswer | None:
     """The model's answer in the bytes of a response; None when there is none, or none that can
     be read."""
     if len(raw) > MOST_BYTES:
@@ -48,7 +49,7 @@ def read_whole(status: int, raw: bytes) -> WholeAnswer | None:
         body = json.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError):
         return None
-    return WholeAnswer(read_response(body), body, status) if is_completion(body) else None
+    return WholeAnswer(adapter.read_answer(body), body, status) if adapter.is_answer(body) else None
 
 
 def why(failure: Any) -> str:
@@ -60,18 +61,3 @@ def why(failure: Any) -> str:
     if not isinstance(failure, Exception):
         name = f"HTTP {failure.status_code}"
     return f"asking again failed: {name}"
-
-
-def event(chunk: Mapping[str, Any]) -> bytes:
-    """A chunk as the event of a stream."""
-    return b"data: " + encode(chunk) + b"\n\n"
-
-
-def error_event(raw: bytes) -> bytes:
-    """A server's error body as the event that the SDK raises from."""
-    try:
-        error = json.loads(raw)
-    except (ValueError, RecursionError):
-        error = raw.decode(errors="replace")
-    inner = error.get("error") if isinstance(error, Mapping) else None
-    return event({"error": inner or {"message": str(error)[:4096]}})

@@ -1,6 +1,7 @@
 """The HTTP client that stands between the host's SDK and the server.
 
-Only chat completions with tools are looked at; every other request goes through untouched.
+Only requests with tools are looked at, of chat completions and of Anthropic's messages; every
+other request goes through untouched.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Send
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.instead import Instead
 from gptme_reliability.surfaces.memory import Memory
-from gptme_reliability.surfaces.prepare import prepare, read_body
+from gptme_reliability.surfaces.prepare import adapter_for, prepare, read_body
 from gptme_reliability.surfaces.sampling import is_near
 from gptme_reliability.surfaces.served import Answer, Fetch
 from gptme_reliability.surfaces.serving import UNPROCESSABLE, Reply, Rewritten, Serving, Stream
@@ -57,8 +58,9 @@ def client_class(base: type[Any]) -> type[Any]:
             request, plain, instead = self._reliability_contracts.begin(request, plain)
             if instead is not None:
                 return instead
-            body = read_body(request)
-            if body is None:
+            adapter = adapter_for(request.url.path)
+            body = None if adapter is None else read_body(request, adapter)
+            if adapter is None or body is None:
                 return plain(request, stream)
             try:
                 task = prepare(
@@ -66,6 +68,7 @@ def client_class(base: type[Any]) -> type[Any]:
                     self._reliability_provider,
                     body,
                     self._reliability_memory,
+                    adapter,
                 )
             except Exception as error:  # law 11: a request we cannot read is not ours
                 _LOG.warning("reliability: request passed through: %s", where(error))

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from gptme_reliability.adapters.error_texts import read_error
 from gptme_reliability.adapters.overflow import (
     error_bytes,
-    error_for,
     overflow,
     overflow_of,
     status_for,
 )
 from gptme_reliability.adapters.sse import EventReader
-from gptme_reliability.surfaces.answers import event
 from gptme_reliability.surfaces.effects import Response
 from gptme_reliability.surfaces.task import Task
 
@@ -45,4 +43,6 @@ def clearer_event(task: Task, raw: bytes) -> bytes:
     reader = EventReader()
     said = next((e.data for e in [*reader.feed(raw), *reader.close()] if e.data), None)
     found = overflow_of(read_error(said.encode())) if said and task.settings.own_server else None
-    return raw if said is None or found is None else event(error_for(said.encode(), found))
+    if said is None or found is None:
+        return raw
+    return task.adapter.error_event(error_bytes(said.encode(), found))

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.anthropic_adapter import Anthropic
+from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.openai_history import mend_history
 from gptme_reliability.adapters.openai_pending import add_pending, digest
-from gptme_reliability.adapters.openai_request import mend_tools, read_request
 from gptme_reliability.budget import question_end
 from gptme_reliability.surfaces.host import Host, Settings
 from gptme_reliability.surfaces.memory import Memory
 from gptme_reliability.surfaces.task import Task
 from gptme_reliability.types import ModelRequest
 
-_PATH: Final = "/chat/completions"
+_ADAPTERS: Final[Mapping[str, Callable[[], Adapter]]] = {
+    "/chat/completions": lambda: OPENAI,
+    "/messages": Anthropic,
+}
 
 
-def read_body(request: Any) -> dict[str, Any] | None:
+def adapter_for(path: str) -> Adapter | None:
+    """The API whose requests go to this path of a URL; None where none is known that is checked."""
+    path = path.rstrip("/")
+    return next((make() for end, make in _ADAPTERS.items() if path.endswith(end)), None)
+
+
+def read_body(request: Any, adapter: Adapter) -> dict[str, Any] | None:
     """The body of a request that wants one answer, else None."""
-    if request.method != "POST" or not request.url.path.rstrip("/").endswith(_PATH):
+    if request.method != "POST":
         return None
     try:
         raw = request.content
     except RuntimeError:  # a body that is still a stream can be read once only: not ours to read
         return None
-    return read_offer(raw)
+    return read_offer(raw, adapter)
 
 
-def read_offer(raw: bytes) -> dict[str, Any] | None:
-    """The body of a chat completion that wants one answer, else None."""
+def read_offer(raw: bytes, adapter: Adapter = OPENAI) -> dict[str, Any] | None:
+    """The body of a request that wants one answer, else None."""
     body = read_object(raw)
-    return body if body is not None and wants_one(body) else None
+    return body if body is not None and adapter.wanted(body) else None
 
 
 def read_object(raw: bytes) -> dict[str, Any] | None:
@@ -45,24 +56,20 @@ def read_object(raw: bytes) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def wants_one(body: Mapping[str, Any]) -> bool:
-    """Whether a request wants one answer, and not several to choose from."""
-    return body.get("n") in (None, 1)
-
-
 def prepare(
     host: Host,
     provider: str,
     body: Mapping[str, Any],
     memory: Memory,
+    adapter: Adapter = OPENAI,
 ) -> Task | None:
     """The task that a request is, its conversation mended; None to leave it alone."""
-    settings = host.settings(provider, body)
+    settings = host.settings(provider, adapter.view(body))
     if settings is None or not (body.get("tools") or settings.format):
         return None
     streamed = body.get("stream") is True
     try:
-        return _task(host, settings, body, streamed, memory)
+        return _task(host, settings, body, streamed, memory, adapter)
     except Exception as error:  # law 11: a request that breaks us goes out as it came
         empty = ModelRequest(messages=())
         Task(host, settings, empty, (), streamed).report(None, error=error)
@@ -86,28 +93,38 @@ def _task(
     body: Mapping[str, Any],
     streamed: bool,
     memory: Memory,
+    adapter: Adapter,
 ) -> Task:
-    request = read_request(body)
+    request = adapter.read_request(body)
     if settings.format is not None:
         request = replace(request, tools=settings.offered, host=settings.format)
     request = _with_hints(request, settings)
+    settings = replace(settings, facts=adapter.limits(settings.facts, request))
     if settings.mode == "observe":
-        return Task(host, settings, request, (), streamed)
-    conversation = digest(request.messages)
-    messages, added = add_pending(request.messages, memory.pending.texts(settings.conversation))
+        return Task(host, settings, request, (), streamed, adapter=adapter)
+    said = request.messages
+    conversation = digest(said)
+    messages, added = add_pending(said, memory.pending.texts(settings.conversation))
     messages, mended = mend_history(messages)
-    tools, rewritten = mend_tools(body.get("tools"))
     if added or mended:
         request = replace(request, messages=tuple(messages))
-    if rewritten:
-        request = replace(request, params={**request.params, "tools": tools})
+    request, rewritten = adapter.mend(request)
     repairs = (*added, *mended, *memory.pending.untold(rewritten))
-    changed = bool(added or mended or rewritten)
-    asked = _question(settings, body["messages"])
-    return Task(host, settings, request, repairs, streamed, conversation, changed, asked, memory)
+    return Task(
+        host,
+        settings,
+        request,
+        repairs,
+        streamed,
+        conversation,
+        mended=bool(added or mended or rewritten),
+        question=_question(settings, said),
+        memory=memory,
+        adapter=adapter,
+    )
 
 
 def _question(settings: Settings, messages: Sequence[Mapping[str, Any]]) -> str:
     """The same for all requests that ask the same, whatever the host put behind it."""
-    said = digest(messages[: question_end(messages)])
-    return f"{settings.conversation} {settings.model} {said}"
+    asked = digest(messages[: question_end(messages)])
+    return f"{settings.conversation} {settings.model} {asked}"

@@ -6,32 +6,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from gptme_reliability.adapters.openai_request import write_request
-from gptme_reliability.adapters.openai_response import call_extras, sum_usage
-from gptme_reliability.adapters.openai_stream import write_chunks, write_delta
-from gptme_reliability.adapters.sse import DONE, encode_event
+from gptme_reliability.adapters.openai_response import sum_usage
 from gptme_reliability.surfaces.answers import (
     TOO_LARGE,
     UNKNOWN_SHAPE,
     WholeAnswer,
-    error_event,
-    event,
     read_whole,
     why,
 )
 from gptme_reliability.surfaces.asking import Asking, Ending, remainder
 from gptme_reliability.surfaces.effects import Body, Effect, Read, Response, Send, Wait
-from gptme_reliability.surfaces.host import Channel, Piece
+from gptme_reliability.surfaces.host import Piece
 from gptme_reliability.surfaces.instead import Instead, clearer_event, failed
 from gptme_reliability.surfaces.reading import look
 from gptme_reliability.surfaces.streaming import StreamedAnswer
 from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode
 from gptme_reliability.types import ModelOutput, ModelRequest, Reject
-
-_IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
-
 
 Bytes = Generator[bytes | Effect, Any, "Instead | None"]
 _Step = Generator[bytes | Effect, Any, "ModelRequest | Ending | Instead | None"]
@@ -56,6 +48,8 @@ class Relay:
         self._failed: Response | None = None  # the first response, if it was an error
         self._response: Response | None = None
         self._unsent = bytearray()  # of the first answer: what the host did not get yet
+        self._adapter = task.adapter
+        self._writer = task.adapter.writer(task.request.model or "", int(time.time()))
         self._showing: StreamedAnswer | None = None  # whose text the host saw last
         self._reported = False
         self.whole = False
@@ -136,7 +130,7 @@ class Relay:
 
     def _first_whole(self, answer: StreamedAnswer) -> Bytes:
         try:
-            found = read_whole(200, bytes(self._unsent))
+            found = read_whole(200, bytes(self._unsent), self._adapter)
         except Exception as error:  # law 11, as above
             return (yield from self._step_aside(None, error))
         if found is None:
@@ -146,7 +140,7 @@ class Relay:
 
     def _first_error(self, response: Response) -> Bytes:
         yield Read(response)
-        found = read_whole(response.status_code, response.content)
+        found = self._read(response)
         if found is None:
             other = self._asking.refused(response)
             if other is not None:
@@ -158,7 +152,7 @@ class Relay:
             return failed(self._task, response)
         self.whole = True
         self._failed = response
-        self._unsent += error_event(response.content)
+        self._unsent += self._adapter.error_event(response.content)
         answer = self._new_answer(verbatim=True)
         self._take_whole(answer, found)
         return (yield from self._decide(self._judge(answer, found.output)))
@@ -166,6 +160,7 @@ class Relay:
     def _sent(self, free: bytes) -> bytes:
         """Account for bytes of the first answer, which go on exactly as they came."""
         del self._unsent[: len(free)]
+        self._writer.passed(self._answers[0].reader, free)
         if self._answers[0].pieces:
             self._showing = self._answers[0]
         return free
@@ -206,17 +201,18 @@ class Relay:
         try:
             if request.wait_s:
                 yield Wait(request.wait_s)
-            response: Response = yield Send(encode(write_request(request)))
+            response: Response = yield Send(encode(self._adapter.write_request(request)))
             self._response = response
             if response.status_code >= 400:
                 yield Read(response)
-                found = read_whole(response.status_code, response.content)
+                found = self._read(response)
                 other = self._asking.refused(response) if found is None else None
                 return other or (yield from self._again_whole(response, found))
             body = Body(response)
             if (yield from body.in_one_piece()):
                 raw = yield from body.collected()
-                return (yield from self._again_whole(response, read_whole(200, raw)))
+                found = read_whole(200, raw, self._adapter)
+                return (yield from self._again_whole(response, found))
             answer = self._new_answer(verbatim=False)
             yield from self._follow(answer, body)
         except self._broken as error:
@@ -232,7 +228,9 @@ class Relay:
     def _again_whole(self, response: Response, found: WholeAnswer | None) -> _Step:
         if found is None:
             failed = response.status_code >= 400
-            raw = error_event(response.content) if failed else bytes(self._unsent)
+            raw = bytes(self._unsent)
+            if failed:
+                raw = self._adapter.error_event(response.content)
             return (yield from self._no_answer(response if failed else None, raw))
         answer = self._new_answer(verbatim=False)
         self._take_whole(answer, found)
@@ -290,7 +288,11 @@ class Relay:
     def _new_answer(self, *, verbatim: bool) -> StreamedAnswer:
         task = self._task
         answer = StreamedAnswer(
-            task.tools, task.runnable_tag, verbatim=verbatim, form=task.settings.format
+            task.tools,
+            task.runnable_tag,
+            verbatim=verbatim,
+            form=task.settings.format,
+            adapter=task.adapter,
         )
         self._answers.append(answer)
         return answer
@@ -298,11 +300,10 @@ class Relay:
     def _take_whole(self, answer: StreamedAnswer, found: WholeAnswer) -> None:
         body = found.body
         answer.take(found.output)
-        answer.reader.usage = None if found.usage is None else dict(found.usage)
         if body is None:
             self._faults.append(found)
         else:
-            answer.reader.template = {key: body[key] for key in _IDENTITY if key in body}
+            answer.reader.take(body)
 
     def _hopeless(self, ending: Ending) -> bool:
         """Whether there was nothing but errors without a word of the model."""
@@ -322,6 +323,9 @@ class Relay:
                 shown += [*answer.pieces, (answer.last_channel, "\n")]
         return shown
 
+    def _read(self, response: Response) -> WholeAnswer | None:
+        return read_whole(response.status_code, response.content, self._adapter)
+
     def _separator(self, answer: StreamedAnswer) -> bytes:
         """What goes between the text of an earlier attempt and this answer's first."""
         before = self._showing
@@ -331,9 +335,7 @@ class Relay:
         return self._texts(before, [(before.last_channel, "\n")])
 
     def _texts(self, answer: StreamedAnswer, pieces: list[Piece]) -> bytes:
-        keys: dict[Channel, str] = {"reasoning": answer.reader.reasoning_key, "text": "content"}
-        template = self._template()
-        return b"".join(event(write_delta(template, keys[where], text)) for where, text in pieces)
+        return self._writer.said(self._template(), answer.reader, pieces)
 
     def _final(self, ending: Ending) -> tuple[bytes, bytes]:
         """What the host still gets: the text, and all the rest."""
@@ -346,29 +348,15 @@ class Relay:
         ]
         pieces = [piece for piece in pieces if piece[1]]
         output = ending.outcome.attempts[ending.attempt].output
-        chunks = write_chunks(
-            self._template(),
-            text="",
-            reasoning=None,
-            calls=ending.calls,
-            finish_reason=output.finish_reason or "stop",
-            usage=sum_usage(answer.reader.usage for answer in self._answers),
-            extras=call_extras(output.tool_calls),
-        )
         separator = self._separator(answer) if pieces else b""
-        rest = b"".join(map(event, chunks)) + encode_event(DONE)
-        return separator + self._texts(answer, pieces), rest
+        said = separator + self._texts(answer, pieces)
+        usage = sum_usage(answer.reader.usage for answer in self._answers)
+        rest = self._writer.end(self._template(), answer.reader, output, ending.calls, usage)
+        return said, rest
 
     def _template(self) -> Mapping[str, Any]:
-        template: dict[str, Any] = {
-            "id": "chatcmpl-reliability",
-            "created": int(time.time()),
-            "model": self._task.request.model or "",
-        }
         known = (answer.reader.template for answer in self._answers)
-        template.update(next(filter(None, known), {}))
-        template["object"] = "chat.completion.chunk"
-        return template
+        return next(filter(None, known), {})
 
     def _step_aside(self, body: Body | None, error: Exception | str) -> Bytes:
         """Give the host the first answer's own bytes."""

@@ -10,8 +10,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
-from gptme_reliability.adapters.openai_request import write_request
-from gptme_reliability.adapters.openai_response import host_readable, sum_usage, write_response
+from gptme_reliability.adapters.openai_response import sum_usage
 from gptme_reliability.adapters.overflow import overflow
 from gptme_reliability.adapters.server_errors import (
     about_the_conversation,
@@ -139,7 +138,7 @@ class Serving:
         if not self._task.mended and request == self._task.request:
             return None
         try:
-            return encode(write_request(request))
+            return encode(self._task.adapter.write_request(request))
         except Exception as error:  # law 11: the host's own request instead
             _LOG.warning("reliability: request not mended: %s", where(error))
             return None
@@ -149,7 +148,7 @@ class Serving:
         if task.streamed and response.status_code < 400:
             return Stream(response, observed(task, response))
         yield Read(response)
-        found = read_whole(response.status_code, response.content)
+        found = self._read(response)
         if found is not None:
             faults = [found.status] if found.body is None else []
             task.report(observe(task.settings, task.request, found.output), faults=faults)
@@ -157,11 +156,11 @@ class Serving:
 
     def _whole(self, asking: Asking, response: Response) -> _Steps:
         yield Read(response)
-        found = read_whole(response.status_code, response.content)
+        found = self._read(response)
         while found is None and (other := asking.refused(response)) is not None:
-            response = yield Send(encode(write_request(other)))
+            response = yield Send(encode(self._task.adapter.write_request(other)))
             yield Read(response)
-            found = read_whole(response.status_code, response.content)
+            found = self._read(response)
         if found is None:
             if response.status_code < 400:
                 self._task.report(None, error=UNKNOWN_SHAPE)
@@ -208,7 +207,7 @@ class Serving:
             return Instead(response, final=True)
         reply: Reply = Instead(response)
         body = answers[ending.attempt].body
-        if not (ending.untouched and body is not None and host_readable(body)):
+        if not (ending.untouched and body is not None and self._task.adapter.host_readable(body)):
             usage = sum_usage(answer.usage for answer in answers)
             written = _write(self._task, body or answers[0].body, ending, usage)
             reply = Rewritten(response, encode(written), len(answers))
@@ -222,11 +221,14 @@ class Serving:
         if request.wait_s:
             yield Wait(request.wait_s)
         try:
-            response: Response = yield Send(encode(write_request(request)))
+            response: Response = yield Send(encode(self._task.adapter.write_request(request)))
             yield Read(response)
         except self._broken as error:
             return error
-        return read_whole(response.status_code, response.content) or response
+        return self._read(response) or response
+
+    def _read(self, response: Response) -> WholeAnswer | None:
+        return read_whole(response.status_code, response.content, self._task.adapter)
 
 
 def _refused(response: Response) -> Generator[Effect, Any, bool]:
@@ -257,12 +259,6 @@ def _faults(answers: Iterable[WholeAnswer]) -> list[int]:
 def _write(
     task: Task, body: Mapping[str, Any] | None, ending: Ending, usage: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    if body is None:
-        body = {
-            "id": "chatcmpl-reliability",
-            "object": "chat.completion",
-            "created": 0,
-            "model": task.request.model or "",
-        }
     verdict = replace(ending.outcome.verdict, calls=ending.calls)
-    return write_response(body, verdict, ending.text, ending.reasoning, usage)
+    model = task.request.model or ""
+    return task.adapter.write_answer(body, verdict, ending.text, ending.reasoning, usage, model)

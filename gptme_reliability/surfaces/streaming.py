@@ -15,8 +15,8 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final
 
-from gptme_reliability.adapters.openai_response import read_calls, read_reasoning, read_text
-from gptme_reliability.adapters.openai_stream import StreamReader, first_choice, read_delta
+from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.server_errors import error_fault
 from gptme_reliability.adapters.sse import Event, EventReader
 from gptme_reliability.gate import Gate
@@ -64,6 +64,7 @@ class StreamedAnswer:
         *,
         verbatim: bool = True,
         form: HostFormat | None = None,
+        adapter: Adapter = OPENAI,
     ) -> None:
         self.verbatim = verbatim
         self._events = EventReader()
@@ -77,7 +78,7 @@ class StreamedAnswer:
         self._channel: Channel | None = None
         self._fault: ModelOutput | None = None
         self.pieces: list[Piece] = []
-        self.reader = StreamReader([tool.name for tool in tools])
+        self.reader = adapter.reader([tool.name for tool in tools])
         self.ended = False
         self.foreign = False
         self.error: bytes | None = None
@@ -181,22 +182,14 @@ class StreamedAnswer:
         self._take_chunk(event, chunk)
 
     def _take_chunk(self, event: Event, chunk: Mapping[str, Any]) -> None:
-        """A chunk; one without choices says nothing of the answer."""
-        self.reader.feed(chunk)
+        heard = self.reader.hear(chunk)
         if not event.terminated:
             self.reader.host_readable = False
-        choice = first_choice(chunk)
-        delta = read_delta(choice)
-        texts = _texts(read_reasoning(delta), read_text(delta.get("content")))
-        for channel, text in texts:
+        for channel, text in heard.said:
             self._add(channel, text)
-        decisive = (
-            read_calls(delta)
-            or choice.get("finish_reason")
-            or not event.terminated
-            or "message" in choice
-        )
-        self._hold(event.raw, None if decisive else self._fed, len(texts))
+        self.ended, self.foreign = heard.ended, heard.foreign
+        held = heard.decisive or heard.ended or heard.foreign or not event.terminated
+        self._hold(event.raw, None if held else self._fed, len(heard.said))
 
     def _add(self, channel: Channel, text: str) -> None:
         # The host writes reasoning as a block of its own, so that a line begins at each change.

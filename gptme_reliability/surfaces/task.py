@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 
+from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.encoding import encode as encode
+from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.dialects.host_body import Offered
 from gptme_reliability.exchange import Outcome
 from gptme_reliability.respond import voice
@@ -29,8 +31,9 @@ class Task:
 
     ``conversation`` is a digest of the conversation as the host sent it.  ``mended`` says that
     the request is not the host's own any more.  ``question`` is what a request that asks the
-    same again has in common with this one: the key to the budgets in ``memory``.
-    ``notes`` collects what the user should know of the server.
+    same again has in common with this one: the key to the budgets in ``memory``.  ``notes``
+    collects what the user should know of the server.  ``adapter`` is the API that the host
+    speaks.
     """
 
     host: Host
@@ -43,6 +46,7 @@ class Task:
     question: str = ""
     memory: Memory = field(default_factory=Memory)
     notes: list[str] = field(default_factory=list)
+    adapter: Adapter = OPENAI
 
     @property
     def tools(self) -> tuple[ToolDefinition, ...]:
@@ -93,11 +97,3 @@ def where(error: BaseException) -> str:
     if not frames:
         return name
     return f"{name} in {PurePath(frames[-1].filename).name}, line {frames[-1].lineno}"
-
-
-def encode(body: Mapping[str, Any]) -> bytes:
-    """JSON bytes of a body; lone surrogates, which UTF-8 cannot hold, are escaped."""
-    try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(body, separators=(",", ":")).encode()

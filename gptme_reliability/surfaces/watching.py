@@ -32,7 +32,10 @@ class _Watcher:
     def __init__(self, task: Task, whole: bool) -> None:
         self._task = task
         self._answer = StreamedAnswer(
-            task.request.tools, task.runnable_tag, form=task.settings.format
+            task.request.tools,
+            task.runnable_tag,
+            form=task.settings.format,
+            adapter=task.adapter,
         )
         self._body = bytearray() if whole else None
         self._watching = True
@@ -54,7 +57,7 @@ class _Watcher:
             self._body += chunk or b""
             if chunk is not None and len(self._body) <= MOST_BYTES:
                 return True
-            found = read_whole(200, bytes(self._body))
+            found = read_whole(200, bytes(self._body), task.adapter)
             output = None if found is None else found.output
         else:
             answer.close() if chunk is None else answer.feed(chunk)

@@ -69,7 +69,7 @@ class GptmeHost:
         from gptme_reliability.surfaces.gptme.text_format import chat_of
 
         notices.forget_status()
-        loaded = _loaded(f"{provider}/{body.get('model')}")
+        loaded = _loaded(_full_name(provider, body))
         if loaded is None or not loaded.values["enabled"]:
             return None
         for complaint in loaded.complaints:
@@ -186,6 +186,13 @@ class GptmeHost:
 
 
 host: Final = GptmeHost()
+
+
+def _full_name(provider: str, body: Mapping[str, Any]) -> str:
+    """The model as gptme's user knows it: through a proxy Anthropic's go by their full name."""
+    name = str(body.get("model"))
+    return f"{provider}/{name.removeprefix('anthropic/') if provider == 'anthropic' else name}"
+
 
 _IN_WORDS: Final = frozenset({"re_ask", "resample"})
 
@@ -323,6 +330,12 @@ def let_all_calls_run(model: str | None) -> None:
 
 
 _in_environment: set[str] = set()
+
+
+def is_enabled(model: str | None) -> bool:
+    """Whether a model's requests are looked at; None is the current one."""
+    found = settings_of(model)
+    return found is not None and bool(found.values["enabled"])
 
 
 def settings_of(model: str | None) -> ModelConfig | None:

@@ -54,7 +54,8 @@ class CheckedClient:
         with self._lock:
             if self._copy is None:
                 try:
-                    self._copy = self._inner.with_options(http_client=_http_client(self._provider))
+                    ours = _http_client(self._base(), self._provider)
+                    self._copy = self._inner.with_options(http_client=ours)
                 # Whatever goes wrong here, the user's request must still be sent.
                 except Exception as error:
                     self._fault = f"not checked: {type(error).__name__}: {error}"
@@ -62,15 +63,18 @@ class CheckedClient:
                     self._copy = self._inner
             return self._copy
 
+    def _base(self) -> type:
+        """The SDK's own HTTP client."""
+        import openai
 
-def _http_client(provider: str) -> Any:
-    import openai
+        return openai.DefaultHttpxClient
 
+
+def _http_client(base: type, provider: str) -> Any:
     from gptme_reliability.surfaces.client import client_class
     from gptme_reliability.surfaces.gptme.host import host
 
     # One class per base: its instances must be of the HTTP library that the SDK uses.
-    base: type = openai.DefaultHttpxClient
     if base not in _classes:
         _classes[base] = client_class(base)
     return _classes[base](host, provider)
@@ -102,6 +106,8 @@ def install(config: Config) -> None:
     """
     model = config.chat.model if config.chat else None
     ensure(model)
+    if model and config.user.plugin.get("reliability"):
+        _anthropic_client().prepare(config, model)
     if model and model.split("/")[0] not in _ELSEWHERE:
         _register(model)
 
@@ -112,6 +118,7 @@ def ensure(model: str | None) -> None:
     Raises:
         RuntimeError: gptme does not keep its clients where this package looks for them.
     """
+    _anthropic_client().ensure(model)
     loaded = "gptme.llm.llm_openai" in sys.modules
     if not loaded and model and model.split("/")[0] in _ELSEWHERE:
         # Whoever never talks to an OpenAI-compatible server need not pay for its import.
@@ -151,16 +158,25 @@ class Check:
 
 def self_check() -> Check:
     """Look at gptme's clients as they are now; changes nothing."""
-    from gptme.llm import llm_openai
+    states = _anthropic_client().states()
+    whose = "clients" if states else "OpenAI-compatible clients"
+    if not states or "gptme.llm.llm_openai" in sys.modules:
+        from gptme.llm import llm_openai
 
-    current = getattr(llm_openai, "clients", None)
-    if type(current) is not Clients:
-        return Check(False, "gptme's clients are not wrapped; nothing is checked", {})
-    states = {
-        str(provider): client.state if isinstance(client, CheckedClient) else "not wrapped"
-        for provider, client in current.items()
-    }
+        current = getattr(llm_openai, "clients", None)
+        if type(current) is not Clients:
+            return Check(False, "gptme's clients are not wrapped; nothing is checked", {})
+        for provider, client in current.items():
+            wrapped = isinstance(client, CheckedClient)
+            states[str(provider)] = client.state if wrapped else "not wrapped"
     bad = [name for name, state in states.items() if state not in ("waiting", "checked")]
     if bad:
         return Check(False, f"not checked: {', '.join(bad)}", states)
-    return Check(True, "all OpenAI-compatible clients are wrapped", states)
+    return Check(True, f"all {whose} are wrapped", states)
+
+
+def _anthropic_client() -> Any:
+    """The module that does the same for Anthropic's clients."""
+    from gptme_reliability.surfaces.gptme import anthropic_client as found
+
+    return found

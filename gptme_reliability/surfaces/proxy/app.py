@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gptme_reliability import __version__
 from gptme_reliability.surfaces.proxy.account import Done, log
+from gptme_reliability.surfaces.proxy.bridge import bridged, is_messages
 from gptme_reliability.surfaces.proxy.chat import Asked, Callers, Chat, Offer, offer
 from gptme_reliability.surfaces.proxy.contracts import Contracts
 from gptme_reliability.surfaces.proxy.guard import Guard
@@ -35,7 +36,7 @@ from gptme_reliability.surfaces.proxy.outlet import Outlet, Ticker
 from gptme_reliability.surfaces.proxy.refusing import Refused, error_body
 from gptme_reliability.surfaces.proxy.shared import Shared
 from gptme_reliability.surfaces.proxy.trace_file import TraceFile
-from gptme_reliability.surfaces.proxy.upstream import Upstream, UpstreamFailed
+from gptme_reliability.surfaces.proxy.upstream import Sender, Upstream, UpstreamFailed
 from gptme_reliability.surfaces.task import where
 
 LOG: Final = logging.getLogger("gptme_reliability.proxy")
@@ -197,8 +198,10 @@ class Service:
         done.departure = Departure(receive, task)
         asked = Asked(scope["method"], path, headers, body)
         done.host = host = ProxyHost(self._settings, self._metrics.reported, self._contracts)
-        memory = self._callers.of(headers)
-        offered = await offer(asked, host, memory, self._contracts, self._upstream)
+        sender: Sender = self._upstream
+        if options.upstream_api == "openai" and is_messages(path):
+            asked, sender = await bridged(asked, sender)
+        offered = await offer(asked, host, self._callers.of(headers), self._contracts, sender)
         if offered.task is None:
             await self._pass(offered, outlet, host)
         else:

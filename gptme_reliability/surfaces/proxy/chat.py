@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from gptme_reliability.surfaces.answers import error_event
+from gptme_reliability.adapters.adapter import Adapter
 from gptme_reliability.surfaces.budgets import Budgets
 from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Response
 from gptme_reliability.surfaces.effects import Send as SendEffect
 from gptme_reliability.surfaces.instead import Instead
 from gptme_reliability.surfaces.memory import Memory
-from gptme_reliability.surfaces.prepare import prepare, read_object, wants_one
+from gptme_reliability.surfaces.prepare import adapter_for, prepare, read_object
 from gptme_reliability.surfaces.proxy.contracts import Contracts
 from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER, Drive
 from gptme_reliability.surfaces.proxy.headers import (
@@ -41,7 +41,8 @@ from gptme_reliability.surfaces.serving import (
 )
 from gptme_reliability.surfaces.task import MOST_BYTES, Task, encode
 
-_PATH: Final = "/chat/completions"
+_COMPLETIONS: Final = "/chat/completions"
+_PATHS: Final = frozenset({_COMPLETIONS, "/messages"})
 _JSON: Final = (b"content-type", b"application/json")
 _EVENTS: Final = (b"content-type", b"text/event-stream")
 _ENCODED: Final = frozenset({b"content-length", b"content-encoding"})
@@ -52,12 +53,16 @@ _MOST_CALLERS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came: ``path`` is what follows ``/v1``, with its query."""
+    """A request as it came: ``path`` is what follows ``/v1``, with its query.
+
+    ``adapter`` is set where the path does not tell the API that the client speaks.
+    """
 
     method: str
     path: str
     headers: Headers
     body: bytes | None
+    adapter: Adapter | None = None
 
 
 class Callers:
@@ -107,18 +112,23 @@ async def offer(
     raw = asked.body
     if asked.method != "POST" or raw is None:
         return Offer(asked, None, sender)
-    if asked.path.partition("?")[0].rstrip("/") != _PATH:
+    path = asked.path.partition("?")[0].rstrip("/")
+    adapter = asked.adapter or (adapter_for(path) if path in _PATHS else None)
+    if adapter is None:
         return Offer(asked, None, sender)
     work = partial(_aside, len(raw) > HEAVY)
     body = await work(read_object, raw)
     if body is None:
         return Offer(asked, None, sender)
-    bound = await contracts.bind(host, body, asked.headers, sender)
+    bound = None
+    if path == _COMPLETIONS:  # cards speak of servers with OpenAI's API
+        bound = await contracts.bind(host, body, asked.headers, sender)
     if bound is not None:
         agreed = bound.body(body)
         if agreed != body:
             asked, body = replace(asked, body=await work(encode, agreed)), agreed
-    task = await work(prepare, host, "", body, memory) if wants_one(body) else None
+    wanted = adapter.wanted(body)
+    task = await work(prepare, host, "", body, memory, adapter) if wanted else None
     return Offer(asked, task, bound or sender)
 
 
@@ -234,7 +244,7 @@ class Chat:
                 raise
             # The client is to see a fault, and a connection that breaks as the upstream's did.
             if self._mode == "on":
-                await self._outlet.write(failure_event(failed))
+                await self._outlet.write(failure_event(failed, self._task.adapter))
             raise
         finally:
             drive.close()
@@ -254,7 +264,7 @@ class Chat:
             else:
                 clearer = drive.result.clearer
                 body = drive.result.response.content if clearer is None else clearer[1]
-                await self._outlet.finish(error_event(body))
+                await self._outlet.finish(self._task.adapter.error_event(body))
             return
         if self._outlet.status is None:
             upstream = _answer(stream.response)

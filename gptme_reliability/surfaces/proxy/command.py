@@ -19,14 +19,16 @@ _MOST_WORKERS: Final = 64
 _UPSTREAM_KEY: Final = "GPTME_RELIABILITY_UPSTREAM_KEY"
 
 _DESCRIPTION: Final = """\
-Stands between any OpenAI client and an OpenAI-compatible server. Chat completions with tools
-are checked, repaired and asked for again; everything else goes through untouched.
+Stands between any client of OpenAI's or Anthropic's API and a server. Requests with tools are
+checked, repaired and asked for again; everything else goes through untouched. A client of
+Anthropic's API may also stand before a server that only speaks OpenAI's.
 """
 
 _EPILOG: Final = f"""\
 example:
   gptme-reliability proxy --upstream http://127.0.0.1:11434/v1
   OPENAI_BASE_URL=http://127.0.0.1:8484/v1 your-client
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8484 your-other-client
 
 The keys are better given as {_KEY} and
 {_UPSTREAM_KEY}: a command line can be read by others.
@@ -56,6 +58,12 @@ def add_proxy(commands: Any) -> None:
     )
     add = proxy.add_argument
     add("--upstream", metavar="URL", required=True, help="the server's base URL, up to its /v1")
+    add(
+        "--upstream-api",
+        choices=("openai", "anthropic"),
+        default="openai",
+        help="the API that the server speaks (default: openai)",
+    )
     add("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8484, help="the port to listen on (default: 8484)")
     add("--api-key", metavar="KEY", help="callers need it; required when --host is not local")
@@ -135,6 +143,7 @@ def _run(arguments: argparse.Namespace) -> int:
         contracts=arguments.contracts,
         client_sampling=arguments.client_sampling,
         trace=arguments.trace,
+        upstream_api=arguments.upstream_api,
         allow_hosts=tuple(arguments.allow_host),
         allow_origins=tuple(arguments.allow_origin),
         timeout=arguments.timeout,

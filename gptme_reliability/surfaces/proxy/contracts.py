@@ -16,11 +16,11 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.backends import TEMPLATE_ARGUMENTS, canonical, spellings
 from gptme_reliability.cards.reading import BOUNDS
 from gptme_reliability.contract import Broken, on_wire
 from gptme_reliability.surfaces.host import Host
-from gptme_reliability.surfaces.prepare import wants_one
 from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER
 from gptme_reliability.surfaces.proxy.headers import CREDENTIALS, Headers
 from gptme_reliability.surfaces.proxy.options import Options
@@ -103,7 +103,7 @@ class Contracts:
         """
         if not self.near or self._scope == "off":
             return False
-        return self._scope == "all" or (bool(body.get("tools")) and wants_one(body))
+        return self._scope == "all" or (bool(body.get("tools")) and OPENAI.wanted(body))
 
     async def bind(
         self, host: Host, body: Mapping[str, Any], headers: Headers, sender: Sender

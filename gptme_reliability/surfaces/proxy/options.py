@@ -39,11 +39,15 @@ LONGEST_MODEL: Final = 1_000
 Scope: TypeAlias = Literal["off", "tools", "all"]
 
 
+UpstreamApi: TypeAlias = Literal["openai", "anthropic"]
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How the proxy runs.  Times are in seconds, sizes in bytes.
 
-    ``upstream`` is the base URL that stands for ``/v1``.  ``api_key`` is asked of callers and
+    ``upstream`` is the base URL that stands for ``/v1``, ``upstream_api`` what is spoken
+    there.  ``api_key`` is asked of callers and
     never sent on, nor are ``keys``, any of which will do; ``upstream_key`` is sent in place of
     whatever callers send.  ``sets`` are settings that count before the file's.  ``contracts``
     says which requests go out as the sampling card of their model says: none, those with tools,
@@ -70,6 +74,7 @@ class Options:
     contracts: Scope = "tools"
     client_sampling: Literal["counts", "ignored"] = "counts"
     trace: str | None = None
+    upstream_api: UpstreamApi = "openai"
     allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
     timeout: float = 600.0

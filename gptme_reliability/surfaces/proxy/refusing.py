@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.openai_adapter import OPENAI
+
 _KINDS: Final = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -37,9 +40,11 @@ def error_body(refused: Refused, path: str = "") -> bytes:
     return _json({"error": error})
 
 
-def failure_event(refused: Refused) -> bytes:
-    """The same as an event of a stream of chat completions."""
-    return b"data: " + error_body(refused) + b"\n\n"
+def failure_event(refused: Refused, adapter: Adapter) -> bytes:
+    """The same as an event of a stream."""
+    if adapter is OPENAI:
+        return b"data: " + error_body(refused) + b"\n\n"
+    return adapter.error_event(error_body(refused, _ANTHROPIC))
 
 
 def _json(value: object) -> bytes:

@@ -104,6 +104,7 @@ class Upstream:
     def __init__(self, options: Options) -> None:
         self._base = options.upstream.rstrip("/")
         self._key = options.upstream_key
+        self._api = options.upstream_api
         self._drops_key = bool(options.callers_keys) or self._key is not None
         silence = options.timeout
         self._session = aiohttp.ClientSession(
@@ -184,7 +185,9 @@ class Upstream:
         if decode:
             without.add(b"accept-encoding")
         sent = [(name.decode(), _text(value)) for name, value in for_upstream(headers, without)]
-        if self._key:
+        if self._key and self._api == "anthropic":
+            sent.append(("x-api-key", self._key))
+        elif self._key:
             sent.append(("authorization", f"Bearer {self._key}"))
         return sent
 

@@ -1,0 +1,179 @@
+"""OpenAI's chat completions as an adapter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from gptme_reliability.adapters import openai_request, openai_response
+from gptme_reliability.adapters.adapter import AnswerReader, Heard, Said
+from gptme_reliability.adapters.encoding import encode
+from gptme_reliability.adapters.openai_response import call_extras, read_calls
+from gptme_reliability.adapters.openai_stream import (
+    StreamReader,
+    first_choice,
+    read_delta,
+    write_chunks,
+    write_delta,
+)
+from gptme_reliability.adapters.sse import DONE, encode_event
+from gptme_reliability.types import (
+    Accept,
+    Call,
+    ModelFacts,
+    ModelOutput,
+    ModelRequest,
+    Reject,
+    Repair,
+)
+
+_IDENTITY: Final = ("id", "created", "model", "system_fingerprint")
+_ID: Final = "chatcmpl-reliability"
+
+
+class OpenAI:
+    """The adapter; it remembers nothing, so that ``OPENAI`` serves everybody."""
+
+    def wanted(self, body: Mapping[str, Any]) -> bool:
+        """All but those for several answers at once."""
+        return body.get("n") in (None, 1)
+
+    def read_request(self, body: Mapping[str, Any]) -> ModelRequest:
+        """See ``openai_request``."""
+        return openai_request.read_request(body)
+
+    def mend(self, request: ModelRequest) -> tuple[ModelRequest, tuple[Repair, ...]]:
+        """See ``openai_request``."""
+        tools, repairs = openai_request.mend_tools(request.params.get("tools"))
+        if repairs:
+            request = replace(request, params={**request.params, "tools": tools})
+        return request, repairs
+
+    def view(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body itself."""
+        return body
+
+    def limits(self, facts: ModelFacts, request: ModelRequest) -> ModelFacts:
+        """None that hold for all servers."""
+        return facts
+
+    def write_request(self, request: ModelRequest) -> dict[str, Any]:
+        """See ``openai_request``."""
+        return openai_request.write_request(request)
+
+    def is_answer(self, body: Any) -> bool:
+        """See ``openai_response``."""
+        return openai_response.is_completion(body)
+
+    def read_answer(self, body: Mapping[str, Any]) -> ModelOutput:
+        """See ``openai_response``."""
+        return openai_response.read_response(body)
+
+    def host_readable(self, body: Mapping[str, Any]) -> bool:
+        """See ``openai_response``."""
+        return openai_response.host_readable(body)
+
+    def write_answer(
+        self,
+        body: Mapping[str, Any] | None,
+        verdict: Accept | Reject,
+        text: str,
+        reasoning: str | None,
+        usage: Mapping[str, Any] | None,
+        model: str,
+    ) -> dict[str, Any]:
+        """See ``openai_response``."""
+        if body is None:
+            body = {"id": _ID, "object": "chat.completion", "created": 0, "model": model}
+        return openai_response.write_response(body, verdict, text, reasoning, usage)
+
+    def reader(self, tool_names: Iterable[str]) -> OpenAIReader:
+        """Reads a stream of chunks."""
+        return OpenAIReader(tool_names)
+
+    def writer(self, model: str, created: int) -> OpenAIWriter:
+        """Writes a stream of chunks."""
+        return OpenAIWriter(model, created)
+
+    def error_event(self, raw: bytes) -> bytes:
+        """The error as the data of an event."""
+        try:
+            error = json.loads(raw)
+        except (ValueError, RecursionError):
+            error = raw.decode(errors="replace")
+        inner = error.get("error") if isinstance(error, Mapping) else None
+        return _event({"error": inner or {"message": str(error)[:4096]}})
+
+
+OPENAI: Final = OpenAI()
+
+
+class OpenAIReader(StreamReader):
+    """A ``StreamReader`` that says what each chunk brought."""
+
+    def hear(self, chunk: Mapping[str, Any]) -> Heard:
+        """Take one chunk; one without choices says nothing of the answer."""
+        self.feed(chunk)
+        choice = first_choice(chunk)
+        delta = read_delta(choice)
+        reasoning = openai_response.read_reasoning(delta)
+        text = openai_response.read_text(delta.get("content"))
+        said: list[Said] = [("reasoning", reasoning)] if reasoning else []
+        if text:
+            said.append(("text", text))
+        decisive = bool(read_calls(delta) or choice.get("finish_reason") or "message" in choice)
+        return Heard(tuple(said), decisive)
+
+    def take(self, body: Mapping[str, Any]) -> None:
+        """The fields that all chunks of a stream have in common."""
+        self.template = {key: body[key] for key in _IDENTITY if key in body}
+        usage = body.get("usage")
+        self.usage = dict(usage) if isinstance(usage, Mapping) else None
+
+
+class OpenAIWriter:
+    """Writes chunks, each of which stands for itself."""
+
+    def __init__(self, model: str, created: int) -> None:
+        self._own = {"id": _ID, "created": created, "model": model}
+
+    def passed(self, reader: AnswerReader, raw: bytes) -> None:
+        """Chunks do not depend on those before them."""
+
+    def said(
+        self, template: Mapping[str, Any], reader: AnswerReader, pieces: Sequence[Said]
+    ) -> bytes:
+        """A chunk for each piece, under the keys that this server uses."""
+        assert isinstance(reader, OpenAIReader)
+        base = self._base(template)
+        keys = {"reasoning": reader.reasoning_key, "text": "content"}
+        return b"".join(_event(write_delta(base, keys[where], text)) for where, text in pieces)
+
+    def end(
+        self,
+        template: Mapping[str, Any],
+        reader: AnswerReader,
+        output: ModelOutput,
+        calls: Sequence[Call],
+        usage: Mapping[str, Any] | None,
+    ) -> bytes:
+        """The calls, the finish reason, what was used, and the mark of the end."""
+        chunks = write_chunks(
+            self._base(template),
+            text="",
+            reasoning=None,
+            calls=calls,
+            finish_reason=output.finish_reason or "stop",
+            usage=usage,
+            extras=call_extras(output.tool_calls),
+        )
+        return b"".join(map(_event, chunks)) + encode_event(DONE)
+
+    def _base(self, template: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._own, **template, "object": "chat.completion.chunk"}
+
+
+def _event(chunk: Mapping[str, Any]) -> bytes:
+    return b"data: " + encode(chunk) + b"\n\n"

@@ -1,0 +1,215 @@
+"""``/v1/messages`` in front of an upstream that speaks OpenAI's API.
+
+The request is put as a chat completion once, when it comes in; every answer is put as a message
+when it comes back, whether anybody checks it or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from gptme_reliability.adapters.bridge_adapter import Bridged
+from gptme_reliability.adapters.bridge_answer import Translator, to_error, to_message
+from gptme_reliability.adapters.bridge_request import to_openai
+from gptme_reliability.adapters.encoding import encode
+from gptme_reliability.errors import InputError
+from gptme_reliability.surfaces.proxy.chat import Asked
+from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER
+from gptme_reliability.surfaces.proxy.headers import Headers, value_of
+from gptme_reliability.surfaces.proxy.refusing import Refused
+from gptme_reliability.surfaces.proxy.upstream import Answer, Sender
+from gptme_reliability.surfaces.task import MOST_BYTES
+
+_MESSAGES: Final = "/messages"
+_COMPLETIONS: Final = "/chat/completions"
+_KEY: Final = b"x-api-key"
+_AUTHORIZATION: Final = b"authorization"
+_OF_ANTHROPIC: Final = (_KEY, b"anthropic-", b"x-stainless-")
+_OF_THE_BODY: Final = frozenset({b"content-length", b"content-encoding", b"content-type"})
+_STRANGE: Final = b'{"error": {"message": "the upstream sent what is no chat completion"}}'
+
+_Result = TypeVar("_Result")
+
+
+def is_messages(path: str) -> bool:
+    """Whether this path, behind ``/v1``, is one of Anthropic's API."""
+    path = path.partition("?")[0]
+    return path == _MESSAGES or path.startswith(_MESSAGES + "/")
+
+
+async def bridged(asked: Asked, upstream: Sender) -> tuple[Asked, Sender]:
+    """The request as a chat completion, and who sends it.
+
+    Raises:
+        Refused: there is no such thing behind the bridge.
+    """
+    if asked.method != "POST" or asked.path.partition("?")[0].rstrip("/") != _MESSAGES:
+        message = "there is nothing here: the upstream speaks OpenAI's API"
+        raise Refused(404, "not_found", message)
+    try:
+        body = await _off_the_loop(_translated, asked.body or b"")
+    except InputError as error:
+        raise Refused(400, "not_translatable", str(error)) from None
+    told = replace(
+        asked,
+        path=_COMPLETIONS,
+        headers=_headers(asked.headers),
+        body=encode(body),
+        adapter=Bridged(),
+    )
+    names = [tool["function"]["name"] for tool in body.get("tools", ())]
+    return told, Bridge(upstream, names, streamed=body.get("stream") is True)
+
+
+def _translated(raw: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise InputError("the request's body is no JSON") from None
+    if not isinstance(body, dict):
+        raise InputError("the request's body must be an object")
+    return to_openai(body)
+
+
+def _headers(headers: Headers) -> Headers:
+    """Those that any server understands, the key where OpenAI's API has it."""
+    key = value_of(headers, _KEY)
+    kept = [pair for pair in headers if not pair[0].startswith(_OF_ANTHROPIC)]
+    if key is not None and value_of(headers, _AUTHORIZATION) is None:
+        kept.append((_AUTHORIZATION, b"Bearer " + key))
+    return kept
+
+
+async def _off_the_loop(work: Callable[[bytes], _Result], raw: bytes) -> _Result:
+    """Do it in a thread where it is much, so that other requests go on."""
+    if len(raw) <= HEAVY:
+        return work(raw)
+    return await asyncio.get_running_loop().run_in_executor(WORKER, work, raw)
+
+
+class Bridge:
+    """Sends chat completions and brings back messages."""
+
+    def __init__(self, upstream: Sender, tool_names: list[str], *, streamed: bool) -> None:
+        self._upstream = upstream
+        self._tool_names = tool_names
+        self._streamed = streamed
+
+    async def send(
+        self, method: str, path: str, headers: Headers, body: bytes | None, *, decode: bool = False
+    ) -> Answer:
+        """Send a request; see ``Upstream``."""
+        answer = await self._upstream.send(method, path, headers, body, decode=True)
+        try:
+            if answer.status_code < 300 and self._streamed:
+                return _Streamed(answer, Translator(self._tool_names))
+            await answer.read(MOST_BYTES)
+            return await self._whole(answer)
+        except BaseException:
+            answer.close()
+            raise
+
+    async def _whole(self, answer: Answer) -> Answer:
+        raw, status = answer.content, answer.status_code
+        if status < 300 and len(raw) <= MOST_BYTES:
+            message = await _off_the_loop(_message, raw)
+            if message is not None:
+                return _Whole(answer, status, message)
+        if status < 400:
+            return _Whole(answer, 502, encode(to_error(502, _STRANGE)))
+        return _Whole(answer, status, encode(to_error(status, raw)))
+
+
+def _message(raw: bytes) -> bytes | None:
+    try:
+        message = to_message(json.loads(raw.removeprefix(b"\xef\xbb\xbf")))
+    except (ValueError, RecursionError):
+        return None
+    return None if message is None else encode(message)
+
+
+class _Whole(Answer):
+    """An answer that was read and put in other words."""
+
+    def __init__(self, answer: Answer, status: int, body: bytes) -> None:
+        self._answer = answer
+        self._status = status
+        self._body: bytes | None = body
+        self._read = bytearray()
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        return self._status
+
+    @property
+    def headers(self) -> Headers:
+        """The upstream's, but for those of its body."""
+        kept = [pair for pair in self._answer.headers if pair[0].lower() not in _OF_THE_BODY]
+        return [*kept, (b"content-type", b"application/json")]
+
+    async def next(self) -> bytes | None:
+        """All of the body, once."""
+        body, self._body = self._body, None
+        return body
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
+
+
+class _Streamed(Answer):
+    """An answer that is put in other words as it comes."""
+
+    def __init__(self, answer: Answer, translator: Translator) -> None:
+        self._answer = answer
+        self._translator: Translator | None = translator
+        self._whole: bool | None = None  # unknown until the first byte
+        self._read = bytearray()
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        return self._answer.status_code
+
+    @property
+    def headers(self) -> Headers:
+        """The upstream's, but for those of its body."""
+        without = _OF_THE_BODY - {b"content-type"}
+        return [pair for pair in self._answer.headers if pair[0].lower() not in without]
+
+    async def next(self) -> bytes | None:
+        """The next bytes; None behind the last.
+
+        Raises:
+            UpstreamFailed: it broke off or fell silent.
+        """
+        while self._translator is not None:
+            chunk = await self._answer.next()
+            if self._whole is None and chunk and chunk.strip():
+                # Servers send streams under any content type; JSON begins with a brace.
+                self._whole = chunk.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{")
+            if self._whole:
+                return await self._all(chunk)
+            if chunk is None:
+                rest, self._translator = self._translator.close(), None
+                return rest or None
+            if written := self._translator.feed(chunk):
+                return written
+        return None
+
+    async def _all(self, first: bytes | None) -> bytes:
+        """An answer in one piece, where a stream was asked for."""
+        self._translator = None
+        raw = bytearray(first or b"")
+        while len(raw) <= MOST_BYTES and (chunk := await self._answer.next()) is not None:
+            raw += chunk
+        return _message(bytes(raw)) or encode(to_error(502, _STRANGE))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
