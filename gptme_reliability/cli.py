@@ -17,6 +17,7 @@ from gptme_reliability import __version__
 from gptme_reliability.audit.command import add_audit
 from gptme_reliability.commands.cards import add_cards
 from gptme_reliability.commands.doctor import add_doctor
+from gptme_reliability.commands.probe import add_probe
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
 from gptme_reliability.lint_command import add_lint
@@ -43,6 +44,7 @@ commands:
   cards    what the publishers of models say about sampling, and what is sent because of it
   eval     measure how well calls are recovered from what models wrote
   proxy    stand between any OpenAI client and a local server
+  probe    find out what a server does for a model, and keep it for plugin and proxy
 """
 
 _EPILOG: Final = """\
@@ -128,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     add_cards(commands)
     add_eval(commands)
     add_proxy(commands)
+    add_probe(commands)
     return parser
 
 

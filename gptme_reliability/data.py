@@ -23,9 +23,18 @@ def data_dir(name: str) -> Path:
 
 def user_cards_dir() -> Path:
     """Where the user's own sampling cards lie, in gptme's config directory; it need not exist."""
+    return _user_dir() / "cards"
+
+
+def capability_cards_dir() -> Path:
+    """Where the cards lie that probes of servers write; it need not exist."""
+    return _user_dir() / "capabilities"
+
+
+def _user_dir() -> Path:
     home = Path(os.environ.get("XDG_CONFIG_HOME", "").strip())
     config = home if home.is_absolute() else Path.home() / ".config"
-    return config / "gptme" / "reliability" / "cards"
+    return config / "gptme" / "reliability"
 
 
 def card_dirs() -> tuple[Path, Path]:

@@ -70,7 +70,12 @@ def structured(request: ModelRequest, how: Structured, language: Language = "en"
     offered = _offered(request)
     if not offered:
         return told
-    return replace(told, params={**told.params, **_WRITERS[how](calls_schema(offered))})
+    return replace(told, params={**told.params, **held_to(how, calls_schema(offered))})
+
+
+def held_to(how: Structured, schema: dict[str, Any]) -> dict[str, Any]:
+    """What of a request's body holds its answer to a schema."""
+    return _WRITERS[how](schema)
 
 
 _WRITERS: Final[Mapping[Structured, Callable[[dict[str, Any]], dict[str, Any]]]] = {

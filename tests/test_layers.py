@@ -45,6 +45,7 @@ LAYERS = (
         *("prompting", "prompted_messages", "prompt_dialects", "call_schemas"),
         *("adapters", "cards", "data"),
         *("backends", "contract", "contract_values", "contract_words"),
+        "probe",
     ),
     ("surfaces", "cli", "commands", "evals", "rows", "lint_command", "audit"),
 )

@@ -29,13 +29,15 @@ def ask_server(endpoint: str, model: str) -> Served:
     root = endpoint.rstrip("/").removesuffix("/v1")
     try:
         with httpx.Client(timeout=_SECONDS) as client:
-            return look(_fetch(client, root), model.removeprefix("local/"))
+            return look(fetching(client, root), model.removeprefix("local/"))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         raise InputError(f"{endpoint} cannot be asked ({reason}); is the server up?") from None
 
 
-def _fetch(client: Any, root: str) -> Fetch:
+def fetching(client: Any, root: str) -> Fetch:
+    """Fetches by an ``httpx.Client``, whose exceptions go to the caller."""
+
     def fetch(path: str, body: Mapping[str, Any] | None) -> Answer:
         url = f"{root}{path}"
         response = client.get(url) if body is None else client.post(url, json=body)

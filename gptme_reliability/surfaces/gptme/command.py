@@ -72,6 +72,7 @@ def _state(config: Any, model: str) -> Iterator[str]:
     else:
         yield from _settings(loaded)
         yield from _sampling(model)
+        yield _row("probe", _probed(model))
 
 
 def _settings(loaded: settings.ModelConfig) -> Iterator[str]:
@@ -101,6 +102,22 @@ def _sampling(model: str) -> Iterator[str]:
     for line in describe(agreement):
         yield _row(label, line)
         label = ""
+
+
+def _probed(model: str) -> str:
+    from gptme_reliability.surfaces.gptme.probed import of_model
+
+    try:
+        found = of_model(model, host.agreements.get(model))
+    # What is shown here must not keep the rest from being shown.
+    except Exception as error:
+        return f"cannot be read ({type(error).__name__})"
+    if found.card is None:
+        return found.notice or "no card read: gptme-reliability probe URL writes one"
+    facts = {"native_tools": found.facts.native_tools, "tool_choice": found.facts.tool_choice}
+    facts["response_format"] = found.facts.response_format
+    words = [f"{name} = {str(value).lower()}" for name, value in facts.items() if value is not None]
+    return f"{found.card.probed.date().isoformat()}: {', '.join(words) or 'nothing is sure'}"
 
 
 def _shown(value: Any) -> str:

@@ -101,8 +101,11 @@ class GptmeHost:
 
     def _facts(self, settings: Settings) -> ModelFacts:
         from gptme_reliability.surfaces.facts import known
+        from gptme_reliability.surfaces.gptme.probed import found
 
-        return known(settings.model, settings.facts, self.agreements.get(settings.model))
+        agreement = self.agreements.get(settings.model)
+        measured = found(settings.model, agreement)
+        return known(settings.model, settings.facts, agreement, measured)
 
     def defuse(
         self,

@@ -60,9 +60,10 @@ def build(options: Options) -> Guarded:
     Raises:
         ConfigError: the settings cannot be read.
     """
-    service = Service(
-        options, ModelSettings(options.config, sets=options.sets, observe=options.observe)
+    settings = ModelSettings(
+        options.config, sets=options.sets, observe=options.observe, upstream=options.upstream
     )
+    service = Service(options, settings)
     starlette = Starlette(
         routes=[
             Route("/healthz", service.health),

@@ -82,7 +82,12 @@ class ProxyHost:
         )
 
     def _facts(self, settings: Settings) -> ModelFacts:
-        return known(settings.model, settings.facts, self.agreement)
+        return known(
+            settings.model,
+            settings.facts,
+            self.agreement,
+            self._settings.measured(settings.model),
+        )
 
     def defuse(
         self,

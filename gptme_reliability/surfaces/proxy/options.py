@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from gptme_reliability.errors import ConfigError
+from gptme_reliability.surfaces.capabilities import Measured, measured
 from gptme_reliability.surfaces.host import Settings
 from gptme_reliability.surfaces.keys import KEYS, ModelConfig, facts_from, layers
 from gptme_reliability.surfaces.schema import FACT_KEYS, checked
@@ -21,6 +23,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+_LOG: Final = logging.getLogger(__name__)
 
 TABLE: Final = "reliability"
 MOST_BODY: Final = 64 * 1024 * 1024
@@ -113,7 +117,12 @@ class ModelSettings:
     """
 
     def __init__(
-        self, path: str | None = None, *, sets: Sequence[str] = (), observe: bool = False
+        self,
+        path: str | None = None,
+        *,
+        sets: Sequence[str] = (),
+        observe: bool = False,
+        upstream: str | None = None,
     ) -> None:
         self._where = path or "no file"
         self._sections = (
@@ -123,6 +132,8 @@ class ModelSettings:
         self._observe = observe
         self._config = lru_cache(maxsize=_MODELS_REMEMBERED)(self._of)
         self._settings = lru_cache(maxsize=_MODELS_REMEMBERED)(self._settings_of)
+        self._upstream = upstream
+        self._measured = lru_cache(maxsize=_MODELS_REMEMBERED)(self._read_measured)
 
     def settings(self, model: str) -> Settings | None:
         """What holds for a model; None where its answers are not to be checked."""
@@ -156,6 +167,18 @@ class ModelSettings:
             facts=facts_from(facts),
             sampling=facts.get("sampling") or {},
         )
+
+    def measured(self, model: str) -> Measured:
+        """What a probe of the upstream found of a model."""
+        return self._measured(model[:LONGEST_MODEL])
+
+    def _read_measured(self, model: str) -> Measured:
+        if self._upstream is None:
+            return Measured()
+        found = measured(self._upstream, model)
+        if found.notice:
+            _LOG.warning("%s", found.notice)
+        return found
 
 
 def is_local(host: str) -> bool:
