@@ -1,0 +1,1 @@
+"""A tiny model that calls tools: its task, its training, and how well it does."""
