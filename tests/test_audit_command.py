@@ -88,18 +88,74 @@ def test_redacted_reports_hold_nothing_private(tmp_path: Path) -> None:
     assert "secret.txt" in plain and "my_secret" in plain
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("local//home/ann/tiny.gguf", "local/tiny.gguf"),
+        ("local/file:///home/ann/tiny.gguf", "local/tiny.gguf"),
+        ("local/home/ann/tiny.GGUF", "local/tiny.GGUF"),
+        ("/home/ann/tiny", "tiny"),
+        ("C:\\Users\\ann\\tiny.gguf", "tiny.gguf"),
+        ("local/hf.co/org/tiny-GGUF:Q4_K_M", "local/hf.co/org/tiny-GGUF:Q4_K_M"),
+        ("openrouter/org/tiny:free", "openrouter/org/tiny:free"),
+    ],
+)
+def test_of_a_models_file_only_the_name_is_shown(name: str, shown: str, tmp_path: Path) -> None:
+    answer = {**LEAKED[1], "metadata": {"model": name}}
+    logs = lay_out(tmp_path, [LEAKED[0], answer])
+    assert list(report(logs, "--redact")["answers"]) == [shown]
+    assert list(report(logs)["answers"]) == [name]
+
+
+def test_a_closed_directory_does_not_close_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It counts as a log that cannot be read, since whatever day."""
+    logs = lay_out(tmp_path, LEAKED, LEAKED)
+    closed, is_file, opened = logs / "2026-01-01-talk-0", Path.is_file, Path.open
+
+    def refuse(path: Path) -> None:
+        if path.parent == closed:
+            raise PermissionError(13, "Permission denied")
+
+    def guarded_is_file(path: Path) -> bool:
+        refuse(path)
+        return is_file(path)
+
+    def guarded_open(path: Path, *rest: Any, **more: Any) -> Any:
+        refuse(path)
+        return opened(path, *rest, **more)
+
+    monkeypatch.setattr(Path, "is_file", guarded_is_file)
+    monkeypatch.setattr(Path, "open", guarded_open)
+    made = report(logs, "--since", "2000-01-01")
+    assert made["logs"] == {"found": 2, "read": 1, "unreadable": 1}
+    assert made["failures"]["total"] == 2
+
+
+def test_what_is_no_file_is_no_branch(tmp_path: Path) -> None:
+    """A link to nowhere, a directory, and a pipe, which would never end."""
+    logs = lay_out(tmp_path, LEAKED)
+    branches = logs / "2026-01-01-talk-0" / "branches"
+    (branches / "directory.jsonl").mkdir(parents=True)
+    (branches / "link.jsonl").symlink_to(branches / "nowhere")
+    os.mkfifo(branches / "pipe.jsonl")
+    assert report(logs)["logs"]["found"] == 1
+
+
 def test_broken_lines_are_counted_and_skipped(tmp_path: Path) -> None:
     """Half a line, bytes that are no text, and JSON that is no message cost nothing else."""
     logs = lay_out(tmp_path, LEAKED)
     path = logs / "2026-01-01-talk-0" / "conversation.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     broken = [b'{"role": "user", "con\n', b"\xff\xfe\n", b"[1]\n", b'{"role": "user"}\n', b"\n"]
+    broken.append(b'{"role": ["user"], "content": "Hi"}\n')
     path.write_bytes(b"".join([*broken, *lines, b'{"role": "assi']))
     made = report(logs)
-    assert made["broken_lines"] == 5
+    assert made["broken_lines"] == 6
     assert (made["messages"], made["failures"]["total"]) == (8, 2)
-    assert made["costliest"][0]["line"] == 7
-    assert "5 lines are no messages and were skipped" in run(logs).stdout
+    assert made["costliest"][0]["line"] == 8
+    assert "6 lines are no messages and were skipped" in run(logs).stdout
 
 
 def test_what_no_terminal_can_show(tmp_path: Path) -> None:

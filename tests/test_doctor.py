@@ -22,7 +22,7 @@ from gptme_reliability.cli import main
 from gptme_reliability.commands import examination
 from gptme_reliability.surfaces.findings import Finding
 from gptme_reliability.surfaces.gptme import checkup, seams
-from gptme_reliability.surfaces.listing import is_near, shown
+from gptme_reliability.surfaces.listing import is_near_address, shown
 
 __all__ = ["own_world"]
 
@@ -107,15 +107,17 @@ def test_a_line_for_each_check_and_the_fix_below(
     assert lines[at + 2].startswith("ok    seams: ")
 
 
-def test_where_gptme_is_not_installed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def no_gptme(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
         lambda name, *rest: None if name == "gptme" else found(name, *rest),
     )
+
+
+def test_where_gptme_is_not_installed(no_gptme: None, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(OLLAMA) as (url, _):
         code, checks = run(capsys, "--model", "qwen3:8b", "--endpoint", url)
     assert code == 0
@@ -184,6 +186,19 @@ def test_a_server_of_others_is_asked_only_by_name(
     assert "--endpoint" in checks["endpoint"]["fix"]
 
 
+def test_so_it_is_without_gptme(
+    no_gptme: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test_a_server_of_others_is_asked_only_by_name(monkeypatch, capsys)
+
+
+def test_a_name_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is to be typed may stand in a shell as it is."""
+    _, checks = run(capsys, "--model", "local/x; rm y")
+    assert checks["model"]["fix"] == "gptme-reliability cards new 'local/x; rm y'"
+    assert checks["card"]["fix"] == "gptme-reliability cards explain 'local/x; rm y'"
+
+
 @pytest.mark.parametrize(
     ("address", "near"),
     [
@@ -199,7 +214,7 @@ def test_a_server_of_others_is_asked_only_by_name(
     ],
 )
 def test_what_is_near(address: str, near: bool) -> None:
-    assert is_near(address) is near
+    assert is_near_address(address) is near
 
 
 def test_an_address_is_shown_without_secrets() -> None:

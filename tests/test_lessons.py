@@ -50,13 +50,15 @@ def test_lessons_are_opt_in(own_world: Config) -> None:
 
 
 def test_the_users_own_directories_stay(own_world: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "/some/where")
+    beside = data_dir("lessons").with_name("lessons-of-mine")
+    monkeypatch.setenv(VARIABLE, f"/some/where:{beside}")
     own_world.user.plugin["reliability"]["lessons"] = True
     offer(MODEL)
-    assert offered() == ["some/where", "lessons/common", "lessons/markdown"]
+    users = ["some/where", f"{beside.parent.name}/lessons-of-mine"]
+    assert offered() == [*users, "lessons/common", "lessons/markdown"]
     own_world.user.plugin["reliability"]["lessons"] = False
     offer(MODEL)
-    assert offered() == ["some/where"]
+    assert offered() == users
 
 
 @pytest.mark.parametrize("form", FORMATS)

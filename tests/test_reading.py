@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from scripted_server import (
 from gptme_reliability.adapters.openai_request import read_request
 from gptme_reliability.prompt_size import doubtful
 from gptme_reliability.surfaces import client as client_surface
+from gptme_reliability.surfaces import contracted
 from gptme_reliability.surfaces.gptme import trace
 from gptme_reliability.surfaces.gptme.notices import summary
 from gptme_reliability.surfaces.host import Settings
@@ -239,6 +241,30 @@ def test_a_far_server_is_not_asked(
             assert said(client, False, messages) == ("Hello.", [])
         assert not script.beside
     assert not notes(host) and not caplog.records
+
+
+def test_a_server_below_a_path_is_asked_there() -> None:
+    """What stands at the root of its host is another server."""
+    beside = {f"/tiny{path}": told for path, told in llama_cpp(False).items()}
+    replies = (answer(False, "Hello.", 13), answer(False, WRITTEN, 130))
+    with serving(*replies, beside=beside) as script:
+        script.url = script.url.replace("/v1", "/tiny/v1")
+        with sdk(script, user()) as client:
+            assert said(client, False)[1] == ["look"]
+    assert [path for path, _ in script.beside] == ["/tiny/props", *["/tiny/apply-template"] * 2]
+
+
+def test_nobody_waits_for_an_answer_that_comes_drop_by_drop(
+    streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the clock is three seconds later: one more than it may take in all."""
+    monkeypatch.setattr(contracted, "monotonic", count(step=3).__next__)
+    host = user()
+    reply = answer(streamed, "Hello.", 13)
+    with serving(reply, beside=llama_cpp(False)) as script, sdk(script, host) as client:
+        assert said(client, streamed) == ("Hello.", [])
+    assert [path for path, _ in script.beside] == ["/props"]
+    assert not notes(host)
 
 
 def test_without_a_budget_only_later_requests_change(streamed: bool) -> None:

@@ -245,6 +245,7 @@ def test_a_host_that_breaks_changes_nothing() -> None:
     [
         *(("127.0.0.1", True), ("localhost", True), ("192.168.1.5", True), ("10.0.0.1", True)),
         *(("gpu-box", True), ("box.local", True), ("::1", True), ("[::1]", True)),
+        *(("box.home.arpa", True), ("a.localhost", True)),
         *(("api.openai.com", False), ("8.8.8.8", False)),
     ],
 )

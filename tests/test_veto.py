@@ -18,8 +18,13 @@ from gptme.tools import get_available_tools, set_tools
 from gptme.tools.base import Parameter, ToolSpec, ToolUse
 from plugin_world import own_world
 
-from gptme_reliability.surfaces.gptme import veto
-from gptme_reliability.surfaces.gptme.plugin import _after_turn, _before_run, register_hooks
+from gptme_reliability.surfaces.gptme import current, veto
+from gptme_reliability.surfaces.gptme.plugin import (
+    _after_turn,
+    _before_run,
+    _before_step,
+    register_hooks,
+)
 
 __all__ = ["own_world"]
 
@@ -50,6 +55,14 @@ MCP = ToolSpec(
     is_mcp=True,
 )
 
+PLUGGED_IN = ToolSpec(
+    name="count_to",
+    desc="A tool of somebody else's, which reads its number from a text or a number.",
+    block_types=["count_to"],
+    execute=_nothing,
+    parameters=[Parameter(name="number", type="string", required=True)],
+)
+
 
 @pytest.fixture(scope="module")
 def available() -> list[ToolSpec]:
@@ -59,7 +72,7 @@ def available() -> list[ToolSpec]:
 
 @pytest.fixture(autouse=True)
 def tools(own_world: Config, available: list[ToolSpec]) -> Iterator[None]:
-    set_tools([*available, MCP])
+    set_tools([*available, MCP, PLUGGED_IN])
     register_hooks()
     veto._unheard.clear()
     veto._told.clear()
@@ -225,3 +238,24 @@ def test_a_model_that_learns_nothing_is_told_no_more() -> None:
         _before_run(NO_CODE)
         heard += len(told())
     assert heard == 3
+
+
+def test_a_turn_that_went_well_begins_the_count_anew() -> None:
+    for _ in range(5):
+        _before_run(NO_CODE)
+        assert told() != []
+        assert told() == []
+
+
+def test_a_turn_that_begins_leaves_nothing_of_an_earlier_one_to_tell() -> None:
+    """A call that the user wrote ends no turn."""
+    _before_run(NO_CODE)
+    manager: Any = None
+    assert list(_before_step(manager)) == []
+    assert told() == []
+
+
+def test_a_server_which_tells_nothing_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "in_server", lambda: True)
+    assert _before_run(NO_CODE) is not None
+    assert veto._unheard == {}

@@ -23,7 +23,8 @@ _DEMANDS: Final = frozenset({"nudge", "stuck"})
 """Who asks for a call: mere talk is no answer to them."""
 _LONGEST_NAME: Final = 60
 _MOST_TOOLS: Final = 400
-_DIRECTORIES: Final = re.compile(r"[/~.\\]|[A-Za-z]:")
+_DIRECTORIES: Final = re.compile(r"[/~.\\]|[A-Za-z]:|file:", re.IGNORECASE)
+_A_FILE: Final = (".gguf", ".ggml", ".bin", ".safetensors")
 _SEPARATOR: Final = re.compile(r"[/\\]")
 UNKNOWN: Final = "unknown"
 NOT_OFFERED: Final = "(no such tool)"
@@ -156,8 +157,12 @@ class Conversation:
 
     def _model_name(self, name: str | None) -> str | None:
         """The name to count by: where it is that of a file, its directories are private."""
-        provider, _, rest = (name or "").partition("/")
-        if self._redact and _DIRECTORIES.match(rest):
+        if not name or not self._redact:
+            return name
+        provider, _, rest = name.partition("/")
+        if _DIRECTORIES.match(name):
+            return _SEPARATOR.split(name)[-1]
+        if _DIRECTORIES.match(rest) or rest.lower().endswith(_A_FILE):
             return f"{provider}/{_SEPARATOR.split(rest)[-1]}"
         return name
 

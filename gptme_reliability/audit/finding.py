@@ -87,11 +87,16 @@ def _logs_in(place: Path) -> Iterator[LogFile]:
 
 def _conversation(home: Path) -> Iterator[LogFile]:
     trunk = home / LOG
-    if not trunk.is_file():
-        return
-    yield _log(trunk, home.name)
-    for branch in sorted((home / _BRANCHES).glob("*.jsonl")):
-        yield _log(branch, f"{home.name}/{branch.stem}", trunk)
+    try:
+        if not trunk.is_file():
+            return
+        yield _log(trunk, home.name)
+        for branch in sorted((home / _BRANCHES).glob("*.jsonl")):
+            if branch.is_file():
+                yield _log(branch, f"{home.name}/{branch.stem}", trunk)
+    except OSError:
+        # One that is closed to us is found, and cannot be read; the others can.
+        yield LogFile(trunk, home.name, 0, float("inf"))
 
 
 def _log(path: Path, name: str, trunk: Path | None = None) -> LogFile:

@@ -99,15 +99,15 @@ def read_message(line: bytes, number: int, *, fresh: bool = True) -> Message | N
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or row.get("role") not in _ROLES:
+    if not isinstance(row, dict):
         return None
-    content = row.get("content")
-    if not isinstance(content, str):
+    role, content = row.get("role"), row.get("content")
+    if not isinstance(role, str) or role not in _ROLES or not isinstance(content, str):
         return None
     meta = row.get("metadata")
     meta = meta if isinstance(meta, Mapping) else {}
     return Message(
-        role=row["role"],
+        role=role,
         content=content,
         call_id=_text(row.get("call_id")),
         tool=_text(meta.get("tool")),

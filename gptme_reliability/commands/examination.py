@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from gptme_reliability.contract import Broken
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.surfaces.endpoint import ask_server
 from gptme_reliability.surfaces.findings import Finding
-from gptme_reliability.surfaces.listing import Listing, is_near, list_models, shown
+from gptme_reliability.surfaces.listing import Listing, is_near_address, list_models, shown
 from gptme_reliability.surfaces.served import Served
 
 _FAILED: Final = 1
@@ -54,19 +55,22 @@ def _findings(model: str | None, endpoint: str | None) -> Iterator[Finding]:
         says = "is not installed for this Python; check, cards and the proxy work without it"
         yield Finding("gptme", "warn", says, "pip install gptme, for the plugin")
         yield from _elsewhere()
-        endpoint = endpoint or os.environ.get("OPENAI_BASE_URL")
+        usual = os.environ.get("OPENAI_BASE_URL")
     else:
         from gptme_reliability.surfaces.gptme.checkup import examine, session
 
         used = session(model)
         yield from _elsewhere()
         yield from examine(used.model)
-        model, endpoint = used.model, endpoint or _near(used.endpoint)
-        if endpoint is None and used.endpoint is not None:
-            says = f"{shown(used.endpoint)} is no address of your own network, so it was not asked"
+        model, usual = used.model, used.endpoint
+    if not endpoint and usual:
+        if is_near_address(usual):
+            endpoint = usual
+        else:
+            says = f"{shown(usual)} is no address of your own network, so it was not asked"
             yield Finding("endpoint", "warn", says, "name it with --endpoint to have it asked")
     served = NOBODY
-    if endpoint is not None:
+    if endpoint:
         finding, served = _server(endpoint, model)
         yield finding
     if model is None:
@@ -74,10 +78,6 @@ def _findings(model: str | None, endpoint: str | None) -> Iterator[Finding]:
         yield Finding("model", "warn", says, "--model NAME, as you give it to gptme")
     else:
         yield from _known(model, served)
-
-
-def _near(endpoint: str | None) -> str | None:
-    return endpoint if endpoint is not None and is_near(endpoint) else None
 
 
 def _elsewhere() -> Iterator[Finding]:
@@ -152,16 +152,17 @@ def _known(model: str, served: Served) -> Iterator[Finding]:
     except ReliabilityError as error:
         yield Finding("card", "fail", str(error), "mend what it names")
         return
+    named = shlex.quote(model)
     runs = f", which runs as {identity.name}" if identity.name != model else ""
     if identity.family is None:
         says = f"{model}{runs} is of no family that is known"
-        yield Finding("model", "warn", says, f"gptme-reliability cards new {model}")
+        yield Finding("model", "warn", says, f"gptme-reliability cards new {named}")
     else:
         yield Finding("model", "ok", f"{model}{runs}: {words.parsed(identity)}")
     if not contracts:
         yield Finding("card", "ok", "not asked for: contracts = false")
     elif isinstance(wire, Broken):
-        yield Finding("card", "fail", wire.message, f"gptme-reliability cards explain {model}")
+        yield Finding("card", "fail", wire.message, f"gptme-reliability cards explain {named}")
     elif isinstance(agreed, Broken) or agreed.card_id is None:
         says = "none; what you set and what the server declares holds"
         yield Finding("card", "ok", says)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Final
 
 from gptme_reliability.backends import spellings
@@ -20,7 +21,7 @@ from gptme_reliability.surfaces.sampling import (
     rejected,
 )
 from gptme_reliability.surfaces.served import Answer, Fetch
-from gptme_reliability.surfaces.task import encode, where
+from gptme_reliability.surfaces.task import MOST_BYTES, encode, where
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Contracted:
         terms = None if body is None else self._host.terms(self._provider, body)
         if body is None or terms is None:
             return request, send, None
-        server = str(request.url.join("/"))
+        server = str(request.url.join(f"{_root(request)}/"))
         fetch = self.fetch(request, send) if is_near(request.url.host) else None
         agreed = self._sampling.agree(terms, body, server, fetch)
         if isinstance(agreed, Broken):
@@ -106,21 +107,23 @@ class Contracted:
             }
             asked = self._build(
                 "GET" if body is None else "POST",
-                request.url.join(path),
+                request.url.join(_root(request) + path),
                 headers=headers,
                 json=body,
                 timeout=_ASKING_S,
             )
+            until = monotonic() + _ASKING_S
             try:
-                response = send(asked, False)
+                response = send(asked, True)
             except self._http.ConnectError as error:
                 raise Unreachable from error
+            raw = _in_time(response, until)
             content = None
             if response.status_code == 200:
                 try:
-                    content = json.loads(response.content)
+                    content = json.loads(raw)
                 except (ValueError, RecursionError):
-                    content = response.text
+                    content = raw.decode(errors="replace")
             return Answer(response.headers, content)
 
         return fetch
@@ -152,6 +155,30 @@ class Contracted:
             content=encode({"error": error}),
             request=request,
         )
+
+
+def _root(request: Any) -> str:
+    """The path below which a server is, without a slash at its end: it need not have a host of
+    its own, and its neighbours are not to be asked."""
+    path: str = request.url.path.rstrip("/").removesuffix(_PATH)
+    return path.removesuffix("/v1").rstrip("/")
+
+
+def _in_time(response: Any, until: float) -> bytes:
+    """The body, which may come drop by drop: the library bounds the wait for each drop alone.
+
+    Raises:
+        TimeoutError: it is not all there in time, or is too large.
+    """
+    raw = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            raw += chunk
+            if monotonic() > until or len(raw) > MOST_BYTES:
+                raise TimeoutError
+    finally:
+        response.close()
+    return bytes(raw)
 
 
 def _body(request: Any) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gptme_reliability.errors import InputError
+from gptme_reliability.surfaces.sampling import is_near
 
 _SECONDS: Final = 2.0
-_NEAR: Final = (".local", ".lan", ".internal", ".home.arpa", ".localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +68,10 @@ def shown(endpoint: str) -> str:
     return f"{parts.scheme}://{host}{port}{parts.path}" if host else "the address"
 
 
-def is_near(endpoint: str) -> bool:
+def is_near_address(endpoint: str) -> bool:
     """Whether an address is of this machine or of a private network."""
     try:
-        host = urlsplit(endpoint).hostname or ""
+        host = urlsplit(endpoint).hostname
     except ValueError:
         return False
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith(_NEAR)
-    return address.is_loopback or address.is_private
+    return host is not None and is_near(host)

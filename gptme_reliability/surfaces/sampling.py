@@ -21,6 +21,7 @@ from gptme_reliability.surfaces.endpoint import ask_server
 from gptme_reliability.surfaces.served import Fetch, Served, look, meant
 
 _LONGEST: Final = 65_536
+_OF_A_LOCAL_NETWORK: Final = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 _UNSUPPORTED: Final = re.compile(
     r"unsupported|not support|unrecognized|unrecognised|unknown|unexpected|extra (?:inputs|fields)"
     r"|not permitted|not allowed|invalid (?:parameter|argument|field)",
@@ -195,7 +196,7 @@ def _cards(family: str | None) -> tuple[Card, ...]:
 
 def is_near(host: str) -> bool:
     """Whether a host is this machine or in a private network."""
-    if host == "localhost" or host.endswith((".localhost", ".local", ".lan", ".internal")):
+    if host.endswith(_OF_A_LOCAL_NETWORK):
         return True
     try:
         address = ipaddress.ip_address(host.strip("[]"))

@@ -27,7 +27,7 @@ def offer(model: str | None) -> None:
 
     ours = data_dir("lessons")
     known = [part for part in os.environ.get(_VARIABLE, "").split(_SEPARATOR) if part]
-    others = [part for part in known if not part.startswith(str(ours))]
+    others = [part for part in known if not part.startswith(f"{ours}{os.sep}")]
     wanted = [_EVERY_FORMAT, get_tool_format()] if _wants(model) else []
     parts = [*others, *(str(ours / name) for name in wanted)]
     if parts:

@@ -84,6 +84,8 @@ def _before_step(manager: LogManager) -> Generator[Message, None, None]:
     from gptme_reliability.surfaces.gptme import current
 
     current.enter(manager)
+    if (veto := _veto()) is not None:
+        veto.forget()
     _prepare(None)
     yield from ()
 
@@ -117,13 +119,17 @@ def _before_run(
 
 def _after_turn(manager: LogManager, *context: Any, **more: Any) -> Generator[Message, None, None]:
     """Tell the model why a call was skipped, where the tool's result does not."""
-    # Where it is not loaded, nothing was skipped.
-    veto = sys.modules.get("gptme_reliability.surfaces.gptme.veto")
+    veto = _veto()
     words = veto.unheard() if veto is not None else None
     if words is not None:
         from gptme.message import Message
 
         yield Message("user", words)
+
+
+def _veto() -> Any:
+    """The module, where it is loaded; where it is not, nothing was skipped."""
+    return sys.modules.get("gptme_reliability.surfaces.gptme.veto")
 
 
 def _prepare(model: str | None) -> None:

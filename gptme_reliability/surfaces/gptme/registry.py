@@ -126,12 +126,13 @@ def ensure(model: str | None) -> None:
     from gptme.llm import llm_openai
 
     current = getattr(llm_openai, "clients", None)
-    if type(current) is Clients and all(type(c) is CheckedClient for c in current.values()):
+    # Copied before each look: other threads of a server may be making clients.
+    if type(current) is Clients and all(type(c) is CheckedClient for c in list(current.values())):
         return
     if not isinstance(current, dict) or not callable(getattr(llm_openai, "init", None)):
         raise RuntimeError("this version of gptme keeps its clients elsewhere; nothing is checked")
     clients = Clients()
-    for provider, client in current.items():
+    for provider, client in list(current.items()):
         clients[provider] = client
     llm_openai.clients = clients
 
@@ -166,7 +167,7 @@ def self_check() -> Check:
         current = getattr(llm_openai, "clients", None)
         if type(current) is not Clients:
             return Check(False, "gptme's clients are not wrapped; nothing is checked", {})
-        for provider, client in current.items():
+        for provider, client in list(current.items()):
             wrapped = isinstance(client, CheckedClient)
             states[str(provider)] = client.state if wrapped else "not wrapped"
     bad = [name for name, state in states.items() if state not in ("waiting", "checked")]

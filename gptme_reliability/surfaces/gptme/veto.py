@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 
 _DIALECTS: Final = {"markdown": MARKDOWN, "xml": XML}
 _RULES: Final = frozenset({"missing", "not_an_object", "type"})
-# gptme says "string" for every parameter of an MCP server whose type it does not find.
-_RULES_MCP: Final = _RULES - {"type"}
+# What the tools of others make of a value of another type, only they know; and gptme says
+# "string" for every parameter of an MCP server whose type it does not find.
+_RULES_OF_OTHERS: Final = _RULES - {"type"}
 _NOT_RUN: Final = "This call was not run."
+# Declared as text, and read as a list where it is one.  Source: gptme 0.35.1, patch_many.py.
+_ALSO_LISTS: Final = frozenset({("patch_many", "$.patches")})
+# What these write may well be nothing but blank lines.
+_TAKE_BLANKS: Final = frozenset({"save", "append"})
 # To a skipped call of these gptme answers with words of its own, and ends the turn.
 _SILENT: Final = frozenset({"ipython", "tmux"})
 # A model that goes on like this must not keep a session alive for ever.
@@ -47,7 +52,7 @@ def confirm(use: ToolUse, settings: ModelConfig) -> ConfirmationResult | None:
         ToolDefinitionError: the tool's parameters are no schema.
     """
     from gptme_reliability.surfaces.gptme import notices
-    from gptme_reliability.surfaces.gptme.current import conversation
+    from gptme_reliability.surfaces.gptme.current import conversation, in_server
 
     tool, found = faults(use)
     if tool is None or not found:
@@ -62,21 +67,35 @@ def confirm(use: ToolUse, settings: ModelConfig) -> ConfirmationResult | None:
 
     dialect = _DIALECTS.get(_format(use)) if use.kwargs is None else None
     words = f"{_NOT_RUN} {render(found, [tool], dialect=dialect)}"
-    if use.tool in _SILENT:
+    # A server never asks what is to be told behind a turn.
+    if use.tool in _SILENT and not in_server():
         _unheard[conversation()] = words
     return ConfirmationResult.skip(words)
 
 
 def unheard() -> str | None:
-    """What the model of this conversation has yet to be told, a few times at most; forgotten."""
+    """What the model of this conversation has yet to be told, a few turns in a row at most.
+
+    It is forgotten.
+    """
     from gptme_reliability.surfaces.gptme.current import conversation
 
     where = conversation()
     words = _unheard.pop(where, None)
-    if words is None or _told[where] >= _MOST_TOLD:
+    if words is None:
+        _told.pop(where, None)
+        return None
+    if _told[where] >= _MOST_TOLD:
         return None
     _told[where] += 1
     return words
+
+
+def forget() -> None:
+    """What this conversation was not told by now is about an earlier turn, and told no more."""
+    from gptme_reliability.surfaces.gptme.current import conversation
+
+    _unheard.pop(conversation(), None)
 
 
 def faults(use: ToolUse) -> tuple[ToolDefinition | None, list[Violation]]:
@@ -95,17 +114,24 @@ def faults(use: ToolUse) -> tuple[ToolDefinition | None, list[Violation]]:
     if tool is None or arguments is None:
         return None, []
     needed = tool.parameters.get("required", ())
-    rules = _RULES_MCP if _is_mcp(spec) else _RULES
+    rules = _RULES if _is_gptmes(spec) else _RULES_OF_OTHERS
     found = [one for one in validate(arguments, tool) if one.rule in rules]
-    return tool, [one for one in found if not _is_put_up_with(one, needed)]
+    return tool, [one for one in found if not _is_put_up_with(one, use.tool, needed)]
 
 
-def _is_put_up_with(violation: Violation, needed: Any) -> bool:
+def _is_put_up_with(violation: Violation, tool: str, needed: Any) -> bool:
     if violation.rule != "type":
         return False
-    name = violation.path.removeprefix("$.")
-    left_out = violation.written is None and name not in needed
-    return left_out or isinstance(violation.written, str)
+    written, path = violation.written, violation.path
+    if isinstance(written, list):
+        return (tool, path) in _ALSO_LISTS
+    left_out = written is None and path.removeprefix("$.") not in needed
+    return left_out or isinstance(written, str)
+
+
+def _is_gptmes(spec: Any) -> bool:
+    module = getattr(spec.execute, "__module__", None) or ""
+    return not _is_mcp(spec) and module.partition(".")[0] == "gptme"
 
 
 def _is_mcp(spec: Any) -> bool:
@@ -138,8 +164,9 @@ def _placed(use: ToolUse, places: Places) -> Iterator[tuple[str, str]]:
     line = _line(use)
     if places.line and line:
         yield places.line[0], line
-    if places.body is not None and (use.content or "").strip():
-        yield places.body, use.content or ""
+    body = use.content or ""
+    if places.body is not None and (body.strip() or (body and use.tool in _TAKE_BLANKS)):
+        yield places.body, body
 
 
 def _line(use: ToolUse) -> str:
