@@ -98,7 +98,7 @@ def several_modes(identity: Identity, cards: Sequence[Card]) -> str:
         if card.mode
     )
     modes = list(dict.fromkeys(card.mode for card in cards if card.mode))
-    choice = " or ".join(f'mode = "{mode}"' for mode in modes)
+    choice = " or ".join(f"thinks = {str(mode == 'thinking').lower()} ({mode})" for mode in modes)
     return _paragraph(
         f"{_name(identity)} is sampled differently in each of its modes,"
         f" and nothing says which one is wanted: {known}.",

@@ -133,7 +133,7 @@ def test_own_cards_are_listed_first(run: Any, config: Path) -> None:
         (("qwen3:8b", "--mode", "instruct"), ["temperature:        0.7", "enable_thinking"]),
         (("phi4:14b",), ["the vendor recommends none", "phi-4-unsloth disagrees: temperature 0.8"]),
         (("Ministral-3-8B-Instruct-2512",), ["0.05, range: below 0.1, chosen for the card"]),
-        (("EXAONE-4.0-32B",), ['Set mode = "thinking" or mode = "instruct"']),
+        (("EXAONE-4.0-32B",), ["Set thinks = true (thinking) or thinks = false (instruct)"]),
         (("microsoft/Phi-4-reasoning",), ["50, chosen by the vendor, required", "2026-11-21"]),
         (("NVIDIA-Nemotron-3-Nano-30B-A3B",), ["tool_calling (published): temperature 0.6"]),
         (("gemma-4-12B-it",), ["forcing:            no"]),

@@ -1,7 +1,8 @@
 """The schema of the settings, and one clear line for what does not fit it.
 
 They stand under ``[plugin.reliability]`` in gptme's config and under ``[reliability]`` in the
-proxy's; the keys are the same.
+proxy's; the keys are the same.  What a key means is said by its description, which the README
+shows (``python tests/settings_table.py --write``).
 """
 
 from __future__ import annotations
@@ -40,51 +41,214 @@ class OrderSection(Strict):
 class PolicySection(Strict):
     """What the user allows; None is unset, here and below."""
 
-    allow: list[Literal["lossless", "inferred", "lossy"]] | None = None
-    partial: Literal["stand", "hold"] | None = None
-    aliases: bool | None = None
-    max_cost_reading: int | None = Field(default=None, ge=0, le=1000)
-    max_cost_writing: int | None = Field(default=None, ge=0, le=1000)
-    max_added_tokens: int | None = Field(default=None, ge=0)
-    max_added_seconds: int | None = Field(default=None, ge=0)
-    backoff: float | None = Field(default=None, ge=0, le=60, strict=False, allow_inf_nan=False)
-    loops: int | None = Field(default=None, ge=0, le=40)
-    failed: Literal["keep", "rewind"] | None = None
-    feedback_chars: int | None = Field(default=None, ge=200, le=100_000)
-    language: Literal["en", "zh"] | None = None
-    rungs: list[Rung] | None = None
-    order: OrderSection | None = None
+    allow: list[Literal["lossless", "inferred", "lossy"]] | None = Field(
+        default=None,
+        description='which classes of repairs may run; `"lossy"` never does unless you add it',
+    )
+    partial: Literal["stand", "hold"] | None = Field(
+        default=None,
+        description=(
+            '`"stand"`: good calls run, the rest is asked for after their results; behind a '
+            'faulty call, a call of a tool that writes waits; `"hold"`: all or none'
+        ),
+    )
+    aliases: bool | None = Field(
+        default=None,
+        description="whether `bash` may stand for `shell`, `cmd` for `command`",
+    )
+    max_cost_reading: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description=(
+            "how much guessing may stand behind a call of a tool that is known to change nothing"
+        ),
+    )
+    max_cost_writing: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description=(
+            "how much guessing may stand behind a call that runs: one guess, not a stack of them"
+        ),
+    )
+    max_added_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        description="how many tokens asking again may cost for one answer; unset: no bound",
+    )
+    max_added_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        description="how many seconds it may take; unset: no bound",
+    )
+    backoff: float | None = Field(
+        default=None,
+        ge=0,
+        le=60,
+        strict=False,
+        allow_inf_nan=False,
+        description=(
+            "seconds to wait before the second re-ask, doubled for each one after it, up to "
+            "ten times as many"
+        ),
+    )
+    loops: int | None = Field(
+        default=None,
+        ge=0,
+        le=40,
+        description=(
+            "a call that brought the same result this often in a row is asked about, then "
+            "refused; `0`: never"
+        ),
+    )
+    failed: Literal["keep", "rewind"] | None = Field(
+        default=None,
+        description=(
+            '`"keep"`: a model that is asked again sees what it did wrong; `"rewind"`: its '
+            "failed answers are left out"
+        ),
+    )
+    feedback_chars: int | None = Field(
+        default=None,
+        ge=200,
+        le=100_000,
+        description="how many characters it is told at most; fewer for small contexts",
+    )
+    language: Literal["en", "zh"] | None = Field(
+        default=None,
+        description='the language it is told in: `"en"` or `"zh"`',
+    )
+    rungs: list[Rung] | None = Field(
+        default=None,
+        description=(
+            "the ways of asking again, from the mildest to the last: told what was wrong; "
+            "sampled otherwise; made to call; held to a schema; with the tools in the prompt"
+        ),
+    )
+    order: OrderSection | None = Field(
+        default=None,
+        description=(
+            "which calls must come before which: `required`, `terminal` and `before`, see below"
+        ),
+    )
 
 
 class CommonSection(Strict):
     """The keys that may stand in general and for single models."""
 
-    enabled: bool | None = None
-    mode: Literal["on", "observe"] | None = None
-    retries: int | None = Field(default=None, ge=0, le=10)
+    enabled: bool | None = Field(
+        default=None,
+        description="whether calls of the model are checked",
+    )
+    mode: Literal["on", "observe"] | None = Field(
+        default=None,
+        description='`"observe"` reports what it would do and changes nothing',
+    )
+    retries: int | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description=(
+            "how often one answer may be asked for again, however often the host repeats its "
+            "request"
+        ),
+    )
     policy: PolicySection | None = None
-    trace: Literal["off", "on", "full"] | None = None
-    notice: bool | None = None
-    contracts: bool | None = None
-    unknown: Literal["refuse", "warn"] | None = None
-    respond: bool | None = None
-    force: bool | None = None
-    echo_guard: bool | None = None
-    lessons: bool | Literal["small"] | None = None
+    trace: Literal["off", "on", "full"] | None = Field(
+        default=None,
+        description='`"off"`, `"on"` (hashes) or `"full"` (texts)',
+    )
+    notice: bool | None = Field(
+        default=None,
+        description="a line on standard error when something was changed",
+    )
+    contracts: bool | None = Field(
+        default=None,
+        description=(
+            "self-hosted models are sampled as their card says, see below; hosted ones never are"
+        ),
+    )
+    unknown: Literal["refuse", "warn"] | None = Field(
+        default=None,
+        description=(
+            'a model without a card: `"refuse"` the first request with a message that says '
+            'what to do, or `"warn"` and leave it as gptme sends it'
+        ),
+    )
+    respond: bool | None = Field(
+        default=None,
+        description=(
+            "offers the model a tool for talking, which you never see; unset: for self-hosted "
+            "models whose `size_b` is known and below 8"
+        ),
+    )
+    force: bool | None = Field(
+        default=None,
+        description=(
+            "`true`: the model always has to call a tool or that one; unset: only where asking"
+            " did not help; `false`: never"
+        ),
+    )
+    echo_guard: bool | None = Field(
+        default=None,
+        description=(
+            "asks about a call in text that only repeats what a tool result or a quotation held"
+        ),
+    )
+    lessons: bool | Literal["small"] | None = Field(
+        default=None,
+        description=(
+            "adds short lessons on calling tools to gptme's, about 350 tokens: `true`, or "
+            '`"small"` for models whose size is known and below 8B'
+        ),
+    )
 
 
 class ModelSection(CommonSection):
     """The keys for the models that a glob matches, with facts that describe them."""
 
-    family: str | None = None
-    size_b: float | None = Field(default=None, gt=0, strict=False)
-    quant: str | None = None
-    native_tools: bool | None = None
-    tool_choice: bool | None = None
-    response_format: bool | None = None
-    structured: Structured | None = None
-    thinks: bool | None = None
-    sampling: dict[str, float] | None = None
+    family: str | None = Field(
+        default=None,
+        description="in whose dialect the model is told of tools when the server knows none",
+    )
+    size_b: float | None = Field(
+        default=None,
+        gt=0,
+        strict=False,
+        description="billions of parameters",
+    )
+    quant: str | None = Field(
+        default=None,
+        description="how its weights are quantised, such as `Q4_K_M`",
+    )
+    native_tools: bool | None = Field(
+        default=None,
+        description="the server takes tools; `false`: they are always written into the prompt",
+    )
+    tool_choice: bool | None = Field(
+        default=None,
+        description='the server honours `tool_choice` `"required"`',
+    )
+    response_format: bool | None = Field(
+        default=None,
+        description="the server holds answers to a JSON schema",
+    )
+    structured: Structured | None = Field(
+        default=None,
+        description=(
+            'how the server wants a schema: `"response_format"`, `"json_schema"` (llama.cpp), '
+            '`"structured_outputs"` (vLLM) or `"format"` (Ollama)'
+        ),
+    )
+    thinks: bool | None = Field(
+        default=None,
+        description="which of its modes it runs in: `true` thinking, `false` instruct",
+    )
+    sampling: dict[str, float] | None = Field(
+        default=None,
+        description="sampling values that count before the card's",
+    )
 
 
 class Section(CommonSection):
