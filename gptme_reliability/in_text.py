@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
-from gptme_reliability import enforce, feedback, intent
+from gptme_reliability import enforce, feedback, intent, loops, order
 from gptme_reliability.confidence import doubted, weigh
 from gptme_reliability.dialects.cues import INVENTED_RESULT
 from gptme_reliability.dialects.decode import decode
@@ -44,6 +45,7 @@ from gptme_reliability.enforce import Judged
 from gptme_reliability.errors import EncodingError
 from gptme_reliability.host_writing import Piece, inert, reads_as, write_call
 from gptme_reliability.native import read_native
+from gptme_reliability.past_text import past_text_calls
 from gptme_reliability.pipeline import (
     cut_native,
     flaws_of,
@@ -139,6 +141,7 @@ class _Answer:
     def verdict(self) -> Verdict:
         self._read_native()
         self._read_text()
+        self._keep_in_place()
         judged = [item for attempt in self._attempts for item in attempt.items]
         if not judged and not self._late:
             extra = self._about_words()
@@ -148,6 +151,17 @@ class _Answer:
                 judged, self._whole, self._tools, self._policy, late=tuple(self._late)
             )
         return self._finished(verdict)
+
+    def _keep_in_place(self) -> None:
+        """Hold back the calls that are right in themselves, and not in their place."""
+        past = partial(past_text_calls, offered=self._offered)
+        judged = [item for attempt in self._attempts for item in attempt.items]
+        judged = loops.stop(judged, self._messages, self._tools, self._policy, past)
+        kept = iter(
+            order.keep(judged, self._messages, self._tools, self._policy, past, repeats_run=True)
+        )
+        for attempt in self._attempts:
+            attempt.items = [next(kept) for _ in attempt.items]
 
     # --- reading --------------------------------------------------------------------------
 
@@ -272,22 +286,19 @@ class _Answer:
             return
         flaws = flaws_of(span, self._text, self._cut, EchoGuard(()))
         written = self._text[span.start : span.end]
-        items, names = [], [raw.name for raw in span.calls]
+        items, names = [], [raw.name or "" for raw in span.calls]
         for position, (raw, flaw) in enumerate(zip(span.calls, flaws, strict=True)):
             index = self._count + position
-            if self._is_free(raw.name) and raw.flaw is None and flaw is None:
+            if self._offered.is_own(raw.name or "") and raw.flaw is None and flaw is None:
                 items.append(Judged(Call(raw.name or "", dict(raw.arguments), None, span.dialect)))
                 continue
             raw = replace(raw, flaw=raw.flaw or flaw)
             items.append(settle(raw, self._tools, self._policy, index, span.dialect, written))
         kept = all(item.call is not None and not item.repairs for item in items)
-        if kept and self._host.form == "xml" and not all(map(self._is_free, names)):
+        if kept and self._host.form == "xml" and not all(map(self._offered.is_own, names)):
             calls = [item.call for item in items if item.call is not None]
             kept = reads_as(written, calls, self._offered)
         self._add(span.start, span.end, items, kept=kept, own=True)
-
-    def _is_free(self, name: str | None) -> bool:
-        return self._host.layouts.get(name or "", "free") == "free"
 
     def _take_other(self, span: Span, placement: Placement, guard: EchoGuard, near: bool) -> None:
         if placement == "text" or not (near or is_attempt(span, self._tools)):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gptme_reliability.enforce import Judged
 from gptme_reliability.feedback import shorten
-from gptme_reliability.past_calls import PastCall, identity, past_calls
+from gptme_reliability.past_calls import PastCall, ReadPast, identity, past_calls
 from gptme_reliability.types import Call, Policy, RefusedCall, ToolDefinition, Violation
 
 _MOST_MESSAGES: Final = 40
@@ -28,12 +28,13 @@ def stop(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[ToolDefinition],
     policy: Policy,
+    read_past: ReadPast = past_calls,
 ) -> list[Judged]:
     """The calls of an answer, those that would go on with a loop as ones to be asked about."""
     if not policy.loops or not messages or all(item.call is None for item in judged):
         return list(judged)
     reading = {tool.name for tool in tools if tool.read_only is True}
-    made = past_calls(messages[-_MOST_MESSAGES:])
+    made = read_past(messages[-_MOST_MESSAGES:])
     stopped: list[Judged] = []
     for index, item in enumerate(judged):
         call = item.call

@@ -15,7 +15,7 @@ from typing import Any
 
 from gptme_reliability.enforce import Judged, identity
 from gptme_reliability.feedback import shorten
-from gptme_reliability.past_calls import PastCall, as_json, past_calls
+from gptme_reliability.past_calls import PastCall, ReadPast, as_json, past_calls
 from gptme_reliability.types import Call, Order, Policy, RefusedCall, ToolDefinition, Violation
 
 
@@ -24,10 +24,14 @@ def keep(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[ToolDefinition],
     policy: Policy,
+    read_past: ReadPast = past_calls,
+    *,
+    repeats_run: bool = False,
 ) -> list[Judged]:
     """The calls of an answer, those that come before what they need as ones to be asked about.
 
     Calls behind a terminal one that stands are refused without a question: they came too late.
+    ``repeats_run`` says that the host runs an exact repetition again.
     """
     order = policy.order
     if order is None:
@@ -35,7 +39,7 @@ def keep(
     bound = {*order.terminal, *(one.tool for one in order.before)}
     if not any(item.call is not None and item.call.name in bound for item in judged):
         return list(judged)
-    record = _Record(order, messages, tools)
+    record = _Record(order, read_past(messages), tools, repeats_run=repeats_run)
     return [record.judge(item, index) for index, item in enumerate(judged)]
 
 
@@ -54,10 +58,13 @@ class _Record:
     def __init__(
         self,
         order: Order,
-        messages: Sequence[Mapping[str, Any]],
+        made: Sequence[PastCall],
         tools: Sequence[ToolDefinition],
+        *,
+        repeats_run: bool,
     ) -> None:
         self._order = order
+        self._repeats_run = repeats_run
         self._offered = {tool.name for tool in tools}
         self._done: set[_Step] = set()
         self._failed: set[_Step] = set()
@@ -65,7 +72,7 @@ class _Record:
         self._ended_by: str | None = None
         reading = {tool.name for tool in tools if tool.read_only is True}
         needed = {*order.required, *(one.needs for one in order.before)}
-        for one in past_calls(messages):
+        for one in made:
             if one.name not in needed or one.result is None:
                 continue
             steps = set(_taken(one, order))
@@ -77,9 +84,9 @@ class _Record:
         """The next call, held back where it is not in its place."""
         call = item.call
         if self._ended_by is not None:
-            # An exact repetition counts as the call that it repeats.
+            # An exact repetition counts as the call that it repeats, where it is no other run.
             repeats = call is not None and identity(call) in self._standing
-            return item if repeats else _too_late(item, self._ended_by)
+            return item if repeats and not self._repeats_run else _too_late(item, self._ended_by)
         if call is None:
             return item
         missing = [step for step in _needed(call, self._order) if step not in self._done]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from gptme_reliability.nudges import is_nudge
 from gptme_reliability.quotations import text_parts
@@ -38,8 +38,8 @@ _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,16}|\d{1,20}")
 
 
 @dataclass(slots=True)
-class _Written:
-    """A call as it stands in the conversation."""
+class Written:
+    """A call as it stands in the conversation; ``arguments`` are JSON text, if they are right."""
 
     name: str
     arguments: Any
@@ -49,7 +49,7 @@ class _Written:
 class PastCall:
     """A call that was made, and what came of it; nothing is read before it is needed."""
 
-    def __init__(self, written: _Written) -> None:
+    def __init__(self, written: Written) -> None:
         self.name = written.name
         self._written = written
 
@@ -100,10 +100,14 @@ class PastCall:
         return not _ACKNOWLEDGEMENTS.issuperset(_WORD.findall(result.lower()))
 
 
+ReadPast: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Sequence[PastCall]]
+"""Finds the calls of a conversation since the user last spoke, the latest first."""
+
+
 def past_calls(messages: Sequence[Mapping[str, Any]]) -> list[PastCall]:
     """The calls since the user last spoke, the latest first."""
-    made: list[_Written] = []
-    waiting: dict[str, _Written] = {}
+    made: list[Written] = []
+    waiting: dict[str, Written] = {}
     for message in messages:
         role = message.get("role")
         if role == "user" and not is_nudge(message):
@@ -133,12 +137,12 @@ def as_json(value: Any) -> str | None:
         return None
 
 
-def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, _Written]]:
+def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, Written]]:
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, Mapping) else None
         if isinstance(function, Mapping) and isinstance(function.get("name"), str):
-            yield str(call.get("id")), _Written(function["name"], function.get("arguments"))
+            yield str(call.get("id")), Written(function["name"], function.get("arguments"))
 
 
 def _as_text(content: Any) -> str:

@@ -46,11 +46,12 @@ Structured: TypeAlias = Literal["response_format", "json_schema", "structured_ou
 """Under which key a server takes the JSON schema of an answer: OpenAI's, llama.cpp's, vLLM's,
 Ollama's."""
 
-Layout: TypeAlias = Literal["positional", "json", "free"]
+Layout: TypeAlias = Literal["positional", "json", "body", "free"]
 """What the body of a call in a host's text format holds.
 
 ``positional``: the last required argument, those before it stand on the opening line.
 ``json``: all arguments as one JSON object.
+``body``: whatever the tool itself reads from it, but not nothing.
 ``free``: whatever the tool itself reads from it; nothing about it can be checked.
 """
 

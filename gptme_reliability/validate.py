@@ -88,6 +88,15 @@ def validate(arguments: Any, tool: ToolDefinition, call: int | None = None) -> l
     return found
 
 
+def require_schema(tool: ToolDefinition) -> None:
+    """Check that a tool's ``parameters`` are a JSON schema, before any arguments are there.
+
+    Raises:
+        ToolDefinitionError: they are none.
+    """
+    _validator(tool)
+
+
 def _unreadable(tool: ToolDefinition, call: int | None, message: str) -> Violation:
     return Violation("too_deep", "$", message, None, None, tool.name, call)
 

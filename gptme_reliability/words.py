@@ -162,6 +162,7 @@ FAULTS: Final[tuple[Words, ...]] = (
     Words(
         "its body is a JSON object where plain text is wanted", "此处应为纯文本，而内容是 JSON 对象"
     ),
+    Words("its body is empty", "其内容为空"),
     Words("its arguments are one JSON object", "该工具的参数应写成一个 JSON 对象"),
     Words("text follows the JSON object", "JSON 对象后面还有文字"),
     Words(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,6 @@ def test_without_a_log_each_turn_is_a_conversation() -> None:
     def turn() -> tuple[str, str]:
         return owner(), owner()
 
-    one, two = (copy_context().run(turn) for _ in range(2))
+    one, two = (Context().run(turn) for _ in range(2))
     assert one[0] == one[1] != two[0] == two[1]
-    assert copy_context().run(conversation) == "process"
+    assert Context().run(conversation) == "process"

@@ -31,6 +31,7 @@ LAYERS = (
             "loops",
             "order",
             "past_calls",
+            "past_text",
             "nudges",
             "examples",
             "words",

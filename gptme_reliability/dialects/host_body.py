@@ -20,6 +20,7 @@ LANGUAGES: Final = frozenset({"bash", "sh", "zsh", "python", "python3", "termina
 
 _OTHER_WORDS: Final = LANGUAGES | {"write", "append"}
 _JSON_INSIDE: Final = "json_in_block"
+_NO_OBJECT: Final = "empty_arguments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Offered:
     def layout(self, tool: ToolDefinition) -> Layout:
         """What calls of this tool hold."""
         return self.host.layouts.get(tool.name, "free")
+
+    def is_own(self, name: str) -> bool:
+        """Whether only the tool itself knows what its calls hold."""
+        return self.host.layouts.get(name, "free") in ("free", "body")
 
     def tool(self, tag: str) -> ToolDefinition | None:
         """The tool that a tag means, be it another spelling or another word for it."""
@@ -85,9 +90,15 @@ def read_body(
     return _positional(tool, places, words, body, tuple(notes))
 
 
-def as_it_stands(tool: ToolDefinition, found: Mapping[str, Any] | Flaw) -> RawCall:
-    """A call that the host runs whatever it holds, with the arguments that are known of it."""
-    return RawCall(tool.name, {} if isinstance(found, Flaw) else found, untyped=True)
+def as_it_stands(
+    offered: Offered, tool: ToolDefinition, found: Mapping[str, Any] | Flaw
+) -> RawCall:
+    """A call that only the tool itself can read, with the arguments that are known of it."""
+    if isinstance(found, Flaw):
+        return RawCall(tool.name, {}, untyped=True)
+    if offered.layout(tool) == "body" and not any(map(str.strip, found.values())):
+        return RawCall(tool.name, flaw=Flaw("missing", "its body is empty"))
+    return RawCall(tool.name, found, untyped=True)
 
 
 def _positional(
@@ -142,7 +153,8 @@ def _from_json(tool: ToolDefinition, line: str, body: str, notes: tuple[Repair, 
     if line:
         return RawCall(tool.name, flaw=Flaw("positional", "its arguments are one JSON object"))
     if not body.strip():
-        return RawCall(tool.name, {}, notes)
+        # For the host nothing is not an object without members: it would not run the call.
+        return RawCall(tool.name, {}, (*notes, Repair(_NO_OBJECT, "$", "", "{}", "inferred")))
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

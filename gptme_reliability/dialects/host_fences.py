@@ -58,10 +58,10 @@ def own_blocks(text: str, offered: Offered) -> Iterator[tuple[Span, Block]]:
 
 def _read(offered: Offered, tag: str, line: str, body: str) -> RawCall:
     tool = offered.tool(tag)
-    if tool is None or offered.layout(tool) != "free":
+    if tool is None or not offered.is_own(tool.name):
         return read_body(offered, tag, line, body)
     places = Places.of(tool)
-    return as_it_stands(tool, places.arguments([line] if line else [], body))
+    return as_it_stands(offered, tool, places.arguments([line] if line else [], body))
 
 
 def near_blocks(

@@ -33,6 +33,7 @@ _HEAD: Final = re.compile(
     re.MULTILINE,
 )
 _SECTION_ENDS: Final = re.compile(rf"\s{{0,64}}</(?:{_SECTIONS})>")
+_ONE_BODY: Final = {"type": "object", "properties": {"body": {}}, "required": ["body"]}
 _UNFINISHED: Final = "the output was cut off in this call"
 
 
@@ -45,7 +46,8 @@ def own_tags(text: str, offered: Offered) -> Iterator[Span]:
     for word in list(words)[:_MOST_NAMES]:
         tool = offered.tool(word)
         if tool is not None:
-            known.append(replace(tool, name=word))
+            one_body = _ONE_BODY if offered.layout(tool) == "json" else tool.parameters
+            known.append(replace(tool, name=word, parameters=one_body))
     for span in decode_xml(text, known):
         if not span.closed:
             continue
@@ -60,8 +62,8 @@ def _meant(raw: RawCall, offered: Offered) -> RawCall:
     tool = offered.tool(raw.name or "")
     if tool is None or (raw.flaw is not None and raw.flaw.rule != "positional"):
         return raw
-    if offered.layout(tool) == "free" and raw.name in offered.blocks:
-        return as_it_stands(tool, raw.flaw or raw.arguments)
+    if offered.is_own(tool.name) and raw.name in offered.blocks:
+        return as_it_stands(offered, tool, raw.flaw or raw.arguments)
     if raw.flaw is not None:
         return replace(raw, name=tool.name)
     values = list(raw.arguments.values())

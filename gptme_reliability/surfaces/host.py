@@ -31,11 +31,12 @@ class Settings:
 
     ``model`` is the full name, provider and all.  ``observe`` changes nothing and only reports
     what the verdict would have been.  ``read_only`` says of the host's own tools whether they
-    change nothing.  ``conversation`` tells apart conversations that begin alike, where the host
-    knows them.  ``format`` is set for a request without native tools whose answer may call
-    those ``offered`` in its text; ``first_only`` says that the host runs no call of it but the
-    first.  ``own_server`` says that the user runs the server, so that it may be asked, and the
-    user told how to set it up.
+    change nothing, ``parameters`` which schema their arguments have where requests say less.
+    ``conversation`` tells apart conversations that begin alike, where the host knows them.
+    ``format`` is set for a request without native tools whose answer may call those ``offered``
+    in its text; ``first_only`` says that the host runs no call of it but the first.
+    ``own_server`` says that the user runs the server, so that it may be asked, and the user
+    told how to set it up.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     facts: ModelFacts = field(default_factory=ModelFacts)
     read_only: Mapping[str, bool] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     conversation: str = ""
     format: HostFormat | None = None
     offered: tuple[ToolDefinition, ...] = ()

@@ -78,10 +78,13 @@ def prepare(
 
 def _with_hints(request: ModelRequest, settings: Settings) -> ModelRequest:
     """The request with what the host knows about its tools and the wire does not say."""
+    known, reading = settings.parameters, settings.read_only
     tools = tuple(
-        replace(tool, read_only=settings.read_only.get(tool.name))
-        if tool.read_only is None
-        else tool
+        replace(
+            tool,
+            parameters=known.get(tool.name, tool.parameters),
+            read_only=reading.get(tool.name) if tool.read_only is None else tool.read_only,
+        )
         for tool in request.tools
     )
     return replace(request, tools=tools)

@@ -65,6 +65,7 @@ class GptmeHost:
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         """What the user set for the model of this request; None when the plugin is off."""
         from gptme_reliability.surfaces.gptme import notices, tool_faults
+        from gptme_reliability.surfaces.gptme.mcp_tools import known_parameters
         from gptme_reliability.surfaces.gptme.read_only import read_only_tools
         from gptme_reliability.surfaces.gptme.text_format import chat_of
 
@@ -95,6 +96,7 @@ class GptmeHost:
             policy=policy,
             facts=facts,
             read_only=read_only_tools(),
+            parameters=known_parameters(),
             conversation=owner(),
             own_server=_is_self_hosted(provider),
         )

@@ -2,13 +2,15 @@
 
 The core has made the rest of the text inert already, by its own reading.  Here the message is
 put together as gptme will have it, reasoning and earlier attempts included.  Where gptme would
-run anything else, or would miss a call, nothing of it runs and the user is told.
+run anything else, would miss a call or run it before another, the last calls are taken out of
+the text, one by one, until it is right; the text says so.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 from gptme_reliability.host_writing import well_formed
@@ -18,6 +20,7 @@ from gptme_reliability.types import HostFormat, Repair
 
 _FENCE: Final = re.compile(r"(?:^|(?<=\r)|(?<=</think>)|(?<=</thinking>))(?=`{3,})", re.MULTILINE)
 _SECTION: Final = re.compile(r"<(?=/?(?:tool-use|function_calls)\b)", re.IGNORECASE)
+_MOST_TRIES: Final = 8
 _NOT_RUN: Final = "(not run: a tool call that gptme would read otherwise where it stands)"
 
 _Use = tuple[str, tuple[str, ...], str | None]
@@ -40,14 +43,23 @@ def settle(
     if len(_FENCE.findall(thought + text)) > MANY_FENCES:
         # gptme's parser would take minutes; the core has read the text as that parser does.
         return reasoning, text, ()
-    wanted = [use for one in written for use in _uses(one, form) or ()]
-    for other in (thought, _inert(thought, form)):
-        if _right(Message((other, text), (), streamed, shown), wanted, form):
-            return _changed(reasoning, text, other, text)
-    left = text
-    for one in written:
-        left = left.replace(one, _NOT_RUN, 1)
-    return _changed(reasoning, text, _inert(thought, form), _inert(left, form))
+    uses = [_uses(one, form) or [] for one in written]
+    # gptme sorts tags by the first place of their names, so that some calls run only alone.
+    for standing in range(len(written), max(0, len(written) - _MOST_TRIES), -1):
+        wanted, left = list(chain(*uses[:standing])), _only(written[:standing], written, text)
+        for other in (thought, _inert(thought, form)):
+            if _right(Message((other, left), (), streamed, shown), wanted, form):
+                return _changed(reasoning, text, other, left)
+    left = _inert(_only((), written, text), form)
+    return _changed(reasoning, text, _inert(thought, form), left)
+
+
+def _only(standing: Sequence[str], written: Sequence[str], text: str) -> str:
+    """The text with what is ``written`` behind those ``standing`` as not run."""
+    for one in reversed(written[len(standing) :]):
+        before, call, behind = text.rpartition(one)
+        text = f"{before}{_NOT_RUN}{behind}" if call else text
+    return text
 
 
 def _right(message: Message, wanted: Sequence[_Use], form: HostFormat) -> bool:

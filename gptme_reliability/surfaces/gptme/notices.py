@@ -138,7 +138,7 @@ def _parts(report: Report) -> Iterator[str]:
         elif ways:
             yield ways[0]
         if report.settings.first_only and len(verdict.calls) > 1:
-            yield f"gptme runs only the first of {len(verdict.calls)} calls in one text"
+            yield _first_only(len(verdict.calls))
         for refused in verdict.refused[:3]:
             yield f"refused {refused.name or 'a call'}: {refused.reason}"
         if len(verdict.refused) > 3:
@@ -155,6 +155,14 @@ def _parts(report: Report) -> Iterator[str]:
         yield f"failed, the answer is as the model wrote it ({report.error})"
     if report.interrupted:
         yield "interrupted"
+
+
+def _first_only(calls: int) -> str:
+    from gptme_reliability.surfaces.gptme.current import in_server
+
+    said = f"gptme runs only the first of {calls} calls in one text"
+    # A server takes no word on this.
+    return said if in_server() else f"{said} (GPTME_BREAK_ON_TOOLUSE=0 lets all run)"
 
 
 def _repaired(verdict: Accept | Reject) -> Iterator[str]:

@@ -13,7 +13,7 @@ def read_only_tools() -> dict[str, bool]:
     """
     from gptme.tools import get_tools
 
-    return {name: _only_reads(spec) for spec in get_tools() for name in _names(spec)}
+    return {name: _only_reads(spec) for spec in get_tools() for name in request_names(spec)}
 
 
 def _only_reads(spec: Any) -> bool:
@@ -22,10 +22,11 @@ def _only_reads(spec: Any) -> bool:
     return marked and "destructive" not in hints
 
 
-def _names(spec: Any) -> tuple[str, ...]:
-    blocks = getattr(spec, "block_types", None) or ()
+def request_names(spec: Any) -> tuple[str, ...]:
+    """The names under which a tool may be offered, in requests and in texts."""
+    block = (getattr(spec, "block_types", None) or (spec.name,))[0]
     try:
         from gptme.tools.native_names import native_tool_name
     except ImportError:
-        return (spec.name, *blocks[:1])
-    return (native_tool_name(spec.name),)
+        return tuple(dict.fromkeys((spec.name, block)))
+    return tuple(dict.fromkeys((native_tool_name(spec.name), block)))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.dialects.host_formats import MARKDOWN, XML, Places
 from gptme_reliability.feedback import render
+from gptme_reliability.surfaces.gptme.mcp_tools import is_mcp
 from gptme_reliability.surfaces.gptme.text_format import POSITIONAL, definition
 from gptme_reliability.types import ToolDefinition, Violation
 from gptme_reliability.validate import validate
@@ -131,11 +132,7 @@ def _is_put_up_with(violation: Violation, tool: str, needed: Any) -> bool:
 
 def _is_gptmes(spec: Any) -> bool:
     module = getattr(spec.execute, "__module__", None) or ""
-    return not _is_mcp(spec) and module.partition(".")[0] == "gptme"
-
-
-def _is_mcp(spec: Any) -> bool:
-    return getattr(spec, "is_mcp", False) is True
+    return not is_mcp(spec) and module.partition(".")[0] == "gptme"
 
 
 # --- what a call holds, as arguments ------------------------------------------------------
@@ -145,7 +142,7 @@ def _arguments(use: ToolUse, spec: Any, tool: ToolDefinition) -> Any:
     """The arguments as gptme will read them; None where only the tool itself knows."""
     if use.kwargs is not None:
         return use.kwargs
-    if _is_mcp(spec):
+    if is_mcp(spec):
         return _object(use.content)
     if spec.name in POSITIONAL:
         return dict(_placed(use, Places.of(tool)))
