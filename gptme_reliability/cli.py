@@ -1,5 +1,5 @@
-"""The command line: ``check`` and ``lint`` for scripts, ``audit``, ``demo`` and ``doctor`` for
-people, ``cards``, ``eval``, and ``proxy`` for every other client.
+"""The command line: ``check`` and ``lint`` for scripts, ``audit``, ``demo``, ``doctor`` and
+``report`` for people, ``cards``, ``eval``, ``probe``, and ``proxy`` for every other client.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -20,6 +20,7 @@ from gptme_reliability.commands.doctor import add_doctor
 from gptme_reliability.commands.probe import add_probe
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
+from gptme_reliability.evals.tasks.report import add_report
 from gptme_reliability.lint_command import add_lint
 from gptme_reliability.surfaces.proxy.command import add_proxy
 
@@ -42,7 +43,8 @@ commands:
   demo     run the real gptme against a misbehaving model, without and with the plugin
   doctor   look for what is wrong, and say how to mend it
   cards    what the publishers of models say about sampling, and what is sent because of it
-  eval     measure how well calls are recovered from what models wrote
+  eval     measure how well calls are recovered, and what a real model does with whole tasks
+  report   show what `eval run` measured, as a page or as text
   proxy    stand between any OpenAI client and a local server
   probe    find out what a server does for a model, and keep it for plugin and proxy
 """
@@ -129,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     add_doctor(commands)
     add_cards(commands)
     add_eval(commands)
+    add_report(commands)
     add_proxy(commands)
     add_probe(commands)
     return parser

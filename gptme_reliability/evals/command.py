@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from gptme_reliability.evals.tasks.command import add_run
+
 _DESCRIPTION: Final = """\
 Measures how well calls are recovered from what models wrote: every row of a corpus goes
 through the same check as in use, and what may run of it is held against what was expected.
@@ -57,6 +59,7 @@ def add_eval(commands: Any) -> None:
     """Add ``eval`` and its subcommands to the command line."""
     evaluation = commands.add_parser("eval", description="Measures this package.")
     kinds = evaluation.add_subparsers(metavar="what", required=True)
+    add_run(kinds)
     recover = kinds.add_parser(
         "recover",
         help="how well calls are recovered from what models wrote",

@@ -48,7 +48,7 @@ class Running:
 
 
 def _ours(python: str, base: str, port: int, _directory: Path) -> list[str]:
-    command = [python, "-m", "gptme_reliability.cli", "proxy", "--quiet"]
+    command = [python, "-m", "gptme_reliability.cli", "proxy", "--quiet", "--contracts", "off"]
     return [*command, "--port", str(port), "--upstream", base]
 
 

@@ -214,7 +214,17 @@ async def ask(session: aiohttp.ClientSession, url: str, name: str) -> object:
 @asynccontextmanager
 async def proxying(upstream: str) -> AsyncIterator[str]:
     """The base URL of a proxy."""
-    command = [sys.executable, "-m", "gptme_reliability.cli", "proxy", "--quiet", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "gptme_reliability.cli",
+        "proxy",
+        "--quiet",
+        "--contracts",
+        "off",
+        "--port",
+        "0",
+    ]
     proxy = await asyncio.create_subprocess_exec(
         *command, "--upstream", upstream, stderr=asyncio.subprocess.PIPE
     )
