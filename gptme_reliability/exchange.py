@@ -16,7 +16,8 @@ from gptme_reliability.adapters.server_errors import UNREADABLE
 from gptme_reliability.budget import About, Budget, Question
 from gptme_reliability.enforce import was_cut
 from gptme_reliability.errors import RequestRefused
-from gptme_reliability.feedback import DOUBTS, render
+from gptme_reliability.feedback import DOUBTS, render, shorten
+from gptme_reliability.grounding import ungrounded
 from gptme_reliability.in_text import check_in_text
 from gptme_reliability.ladder import CONSTRAINED, Asked, Ladder, Learned
 from gptme_reliability.pipeline import check
@@ -27,6 +28,7 @@ from gptme_reliability.types import (
     ModelOutput,
     ModelRequest,
     Policy,
+    RefusedCall,
     Reject,
     Retry,
     Rung,
@@ -111,6 +113,7 @@ def exchange(
             if anew is not None:
                 why_anew = (Violation("tools_unread", "$", _UNREAD),)
                 verdict = Retry(_UNREAD, why_anew, text=verdict.text)
+            verdict = _grounded(asked, verdict, request, policy, attempts)
             attempts.append(Attempt(output, verdict, asked.rung))
             if not isinstance(verdict, Retry):
                 return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
@@ -152,6 +155,33 @@ def _heard(
         cut = (Violation("cut_off", "$", "the output was cut off before any call"),)
         return Retry(render(cut, asked.tools, policy), cut, text=verdict.text)
     return spoken(verdict, output, asked.voice) if asked.voice else verdict
+
+
+def _grounded(
+    asked: Asked,
+    verdict: Verdict,
+    request: ModelRequest,
+    policy: Policy,
+    attempts: Sequence[Attempt],
+) -> Verdict:
+    """The verdict, unless a model that had tried to call was made to write what nobody said."""
+    tried = [attempt for attempt in attempts if _has_tried(attempt)]
+    if not asked.held or not tried or not verdict.calls:
+        return verdict
+    faulty = [fault.path for attempt in tried for fault in _violations(attempt)]
+    unsaid = ungrounded(verdict.calls, request, [attempt.output for attempt in tried], faulty)
+    if not unsaid:
+        return verdict
+    refused = tuple(
+        RefusedCall(call.name, unsaid[0].message, shorten(dict(call.arguments)))
+        for call in verdict.calls
+    )
+    told = render(unsaid, asked.tools, policy, refused)
+    return Retry(told, unsaid, text=verdict.text, repairs=verdict.repairs, refused=refused)
+
+
+def _has_tried(attempt: Attempt) -> bool:
+    return bool(attempt.verdict.refused or attempt.output.tool_calls)
 
 
 def _unread(ladder: Ladder, budget: Budget, asked: Asked) -> tuple[Asked, Question] | None:
@@ -201,8 +231,11 @@ def _about(attempts: Sequence[Attempt]) -> tuple[About, bool]:
 
 
 def _rules(attempt: Attempt) -> set[str]:
-    violations = getattr(attempt.verdict, "violations", ())
-    return {violation.rule for violation in violations}
+    return {violation.rule for violation in _violations(attempt)}
+
+
+def _violations(attempt: Attempt) -> Sequence[Violation]:
+    return getattr(attempt.verdict, "violations", ())
 
 
 def _failure(output: ModelOutput, verdict: Retry) -> str:

@@ -155,7 +155,7 @@ def test_a_server_that_refuses_the_tool_for_talking(streamed: bool) -> None:
 
 def test_the_rungs_on_the_wire(streamed: bool) -> None:
     """Told, forced, refused, held to a schema: each in a shape that servers take."""
-    bad = says(None, call("look", {"place": 5, "times": "often"}), streamed=streamed)
+    bad = says(None, call("look", {"place": "hall", "times": "often"}), streamed=streamed)
     held = says('{"name": "look", "arguments": {"place": "hall"}}', streamed=streamed)
     user = host(Policy(retries=5, backoff=0))
     with serving(bad, bad, failure(400, "tool_choice is not supported"), held) as script:

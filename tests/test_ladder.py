@@ -18,7 +18,7 @@ from gptme_reliability.ladder import Learned, resampled
 from gptme_reliability.types import RUNGS, ModelRequest, Rung
 
 REQUEST = ModelRequest(
-    ({"role": "user", "content": "List the files."},),
+    ({"role": "user", "content": "List the files with ls."},),
     tuple(GPTME_TOOLS),
     params={"temperature": 0, "top_p": 0.1},
 )

@@ -26,6 +26,7 @@ LAYERS = (
             "excerpt",
             "quotations",
             "intent",
+            "grounding",
             "steps",
             "step_words",
             "loops",
