@@ -23,6 +23,7 @@ pytestmark = [
 ]
 
 TIMEOUT = 60.0
+NOWHERE = "http://127.0.0.1:9"
 COMMAND = {"command": "echo 42 > marker"}
 LEAKED = f"<tool_call>{json.dumps({'name': 'shell', 'arguments': COMMAND})}</tool_call>"
 RIGHT = use("shell", COMMAND, "toolu_2")
@@ -100,6 +101,8 @@ def converse(row: Row, streaming: bool, launcher: Launcher, root: Path) -> Run:
     with upstream(lambda state, write: answer(state, write, left)) as script:
         environment = {
             **kept,
+            # gptme looks for a tokenizer on the network otherwise, and waits for it.
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), NOWHERE),
             "HOME": str(home),
             "USER": "nobody",
             "TERM": "dumb",
