@@ -90,6 +90,7 @@ def run(tmp_path: Path, launcher: Launcher) -> Runner:
                 **{"HOME": str(home), "USER": "nobody", "TERM": "dumb", "COLUMNS": "4000"},
                 **{"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "scripted"},
                 **{"GPTME_NO_LOCAL_DISCOVERY": "1", "GPTME_LLM_MAX_RETRIES": "3"},
+                **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
                 **{"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
                 **variables,
             }

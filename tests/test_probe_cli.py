@@ -69,6 +69,7 @@ def test_a_server_that_drops_tools_gets_them_in_the_prompt(
             **{"HOME": str(home), "USER": "nobody", "TERM": "dumb", "COLUMNS": "4000"},
             **{"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "scripted"},
             **{"GPTME_NO_LOCAL_DISCOVERY": "1", "GPTME_LLM_MAX_RETRIES": "2"},
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
             **{"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
         }
         handle = launcher.start(arguments, cwd=workspace, env=environment, out=out, err=err)

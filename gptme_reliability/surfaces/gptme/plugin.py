@@ -151,8 +151,9 @@ def _offer_lessons(model: str | None) -> None:
     from gptme.config import get_config
 
     config = get_config()
-    # Reading the settings costs more than the rest of a start, so only who has some pays for it.
-    if config.user.plugin.get("reliability") or config.get_env("RELIABILITY_LESSONS"):
+    # Reading the settings costs more than the rest of a start: only who names lessons pays for it.
+    section = config.user.plugin.get("reliability")
+    if "lessons" in repr(section) or config.get_env("RELIABILITY_LESSONS"):
         from gptme_reliability.surfaces.gptme import lessons
 
         lessons.offer(model)
