@@ -176,8 +176,10 @@ def _grounded(
         RefusedCall(call.name, unsaid[0].message, shorten(dict(call.arguments)))
         for call in verdict.calls
     )
-    told = render(unsaid, asked.tools, policy, refused)
-    return Retry(told, unsaid, text=verdict.text, repairs=verdict.repairs, refused=refused)
+    faults = (*getattr(verdict, "violations", ()), *unsaid)
+    refused = (*verdict.refused, *refused)
+    told = render(faults, asked.tools, policy, refused)
+    return Retry(told, faults, text=verdict.text, repairs=verdict.repairs, refused=refused)
 
 
 def _has_tried(attempt: Attempt) -> bool:

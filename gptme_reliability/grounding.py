@@ -17,6 +17,7 @@ from gptme_reliability.quotations import text_parts
 from gptme_reliability.types import Call, ModelOutput, ModelRequest, Violation
 
 _WORD: Final = re.compile(r"\w+")
+_STEP: Final = re.compile(r"[.\[]")
 _SHOWN: Final = 60
 
 
@@ -34,7 +35,7 @@ def ungrounded(
     if not calls:
         return ()
     known = frozenset(_words(_said(request, tried)))
-    asked_for = tuple(path for path in faulty if path != "$")
+    asked_for = frozenset(faulty)
     return tuple(
         Violation(
             "unsaid",
@@ -46,8 +47,16 @@ def ungrounded(
         )
         for index, call in enumerate(calls)
         for path, value in _texts(call.arguments, "$")
-        if not path.startswith(asked_for) and not _is_known(value, known)
+        if asked_for.isdisjoint(_ways_to(path)) and not _is_known(value, known)
     )
+
+
+def _ways_to(path: str) -> Iterator[str]:
+    """A path and those above it, but not the root: what is wrong there names no value."""
+    yield path
+    for step in _STEP.finditer(path):
+        if step.start() > 1:
+            yield path[: step.start()]
 
 
 def _is_known(value: str, known: frozenset[str]) -> bool:
@@ -66,8 +75,12 @@ def _said(request: ModelRequest, tried: Sequence[ModelOutput]) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """A value as text; escapes would hide where words begin."""
-    return json.dumps(value, ensure_ascii=False, default=str).replace("\\n", " ") if value else ""
+    """A value as text, as far as it can be written; escapes would hide where words begin."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str) if value else ""
+    except (ValueError, TypeError, RecursionError):  # what cannot be written was not said
+        return ""
+    return text.replace("\\n", " ")
 
 
 def _words(texts: Iterable[str]) -> Iterator[str]:
@@ -77,12 +90,13 @@ def _words(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """The strings in a value, with their paths."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(inner, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _texts(inner, f"{path}[{index}]")
+    """The strings in a value, with their paths; however deep, without recursion."""
+    waiting = [(path, value)]
+    while waiting:
+        at, found = waiting.pop()
+        if isinstance(found, str):
+            yield at, found
+        elif isinstance(found, Mapping):
+            waiting += [(f"{at}.{key}", inner) for key, inner in found.items()]
+        elif isinstance(found, list | tuple):
+            waiting += [(f"{at}[{index}]", inner) for index, inner in enumerate(found)]

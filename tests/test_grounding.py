@@ -63,6 +63,28 @@ def test_another_value_was_asked_for() -> None:
     assert [violation.path for violation in found] == ["$.notes[0]"]
 
 
+def test_a_path_that_only_begins_alike_is_another() -> None:
+    found = ungrounded([Call("book", {"restaurants": "lily"})], REQUEST, [], ["$.restaurant"])
+    assert [violation.path for violation in found] == ["$.restaurants"]
+
+
+def test_below_a_path_that_was_at_fault() -> None:
+    call = Call("book", {"notes": ["violin", {"by": "cello"}]})
+    assert ungrounded([call], REQUEST, [], ["$.notes"]) == ()
+
+
+def test_nothing_that_a_model_wrote_raises() -> None:
+    deep: Any = "lily"
+    for _ in range(100_000):
+        deep = [deep]
+    broken = ModelOutput(tool_calls=[{"function": {"name": "book", "arguments": deep}}])
+    odd = ModelOutput(tool_calls=[{("a", "b"): 1}])
+    found = ungrounded([Call("book", {"restaurant": "lily"})], REQUEST, [broken, odd])
+    assert [violation.path for violation in found] == ["$.restaurant"]
+    while isinstance(deep, list):  # piece by piece: freed at once, it would overflow the stack
+        deep = deep.pop()
+
+
 def outcome(last: str, first: ModelOutput) -> Any:
     """What comes of it when the model is held to a schema and then says this."""
     answers = [first, ModelOutput(last), ModelOutput("I cannot do that.")]
@@ -82,3 +104,14 @@ def test_a_model_that_tried_and_is_held_to_a_schema(restaurant: str, runs: bool)
     if isinstance(verdict, Reject):
         assert [refused.name for refused in verdict.refused] == ["book"]
         assert "nobody said" in verdict.reason
+
+
+def test_what_was_refused_beside_it_stays_refused() -> None:
+    """A call with a fault of its own and one that nobody asked for: neither runs, both are told."""
+    beside = [native("book", {"restaurant": "lily"}), native("book", {"people": "many"})]
+    answers = [tried({"place": "Jolly Badger"}), ModelOutput(tool_calls=beside)]
+    policy = Policy(retries=1, rungs=("force",), backoff=0)
+    ended = drive(exchange(REQUEST, policy, ModelFacts()), lambda _: answers.pop(0))
+    assert isinstance(ended.verdict, Reject) and ended.verdict.calls == ()
+    assert len(ended.verdict.refused) == 2
+    assert {"missing", "unsaid"} <= {violation.rule for violation in ended.verdict.violations}

@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
 
 
 def _path(path: Any) -> str:
-    return posixpath.normpath(_text(path)).removeprefix("/work/")
+    return posixpath.normpath(_text(path))
 
 
 def read_file(state: State, path: str) -> Any:
