@@ -1,4 +1,4 @@
-"""The JSON schema of an answer that is one call, for servers that hold a model to a schema.
+"""The JSON schema of an answer that is calls, for servers that hold a model to a schema.
 
 Servers make grammars of schemas, and few of them know all keywords.  What they are known to
 stumble over is left out: the schema becomes wider, and the answer is validated against the
@@ -8,7 +8,7 @@ tool's own afterwards.  Measured with the llama.cpp of 2026-10 unless a source i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -26,8 +26,30 @@ def calls_schema(tools: Sequence[ToolDefinition]) -> dict[str, Any]:
     What the parameters of the tools refer to stands in ``$defs`` of the whole.
     """
     definitions: dict[str, Any] = {}
-    calls = [_call_schema(tool, definitions) for tool in tools]
-    return {"anyOf": calls, "$defs": definitions} if definitions else {"anyOf": calls}
+    return _whole(_any_of(tools, definitions), definitions)
+
+
+def calls_in_order_schema(
+    calls: Sequence[Sequence[ToolDefinition]], instead: Sequence[ToolDefinition]
+) -> dict[str, Any]:
+    """The schema of as many calls, each of any of its tools, or of one call of those ``instead``.
+
+    Several calls are an array.
+    """
+    definitions: dict[str, Any] = {}
+    if len(calls) == 1:
+        return _whole(_any_of([*calls[0], *instead], definitions), definitions)
+    array = {"type": "array", "prefixItems": [_any_of(tools, definitions) for tools in calls]}
+    alone = _any_of(instead, definitions)["anyOf"]
+    return _whole({"anyOf": [array, *alone]}, definitions)
+
+
+def _any_of(tools: Iterable[ToolDefinition], definitions: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [_call_schema(tool, definitions) for tool in tools]}
+
+
+def _whole(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "$defs": definitions} if definitions else schema
 
 
 def _call_schema(tool: ToolDefinition, definitions: dict[str, Any]) -> dict[str, Any]:

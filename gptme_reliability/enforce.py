@@ -15,6 +15,7 @@ from typing import Final
 from gptme_reliability import feedback
 from gptme_reliability.types import (
     Accept,
+    Attempted,
     Call,
     Policy,
     RefusedCall,
@@ -50,12 +51,16 @@ _ENCODER: Final = json.JSONEncoder(sort_keys=True)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One attempted call after all stages: it may run, or these violations speak against it."""
+    """One attempted call after all stages: it may run, or these violations speak against it.
+
+    ``attempted`` is what of it can be corrected, None where it is not its form that is wrong.
+    """
 
     call: Call | None
     violations: tuple[Violation, ...] = ()
     repairs: tuple[Repair, ...] = ()
     refused: RefusedCall | None = None
+    attempted: Attempted | None = None
 
 
 def was_cut(finish_reason: str | None) -> bool:
@@ -101,14 +106,25 @@ def decide(
     changes = (*repairs, *(r for item in standing for r in item.repairs))
     if not violations:
         return Accept(calls, text, changes, tuple(refused))
+    attempted = _correctable([i for i in attempts if i.call is None or id(i) in waiting])
     return Retry(
-        feedback=feedback.render(violations, tools, policy, refused),
+        feedback=feedback.render(violations, tools, policy, refused, attempted),
         violations=tuple(violations),
         calls=calls,
         text=text,
         repairs=changes if calls else (),
         refused=tuple(refused),
+        attempted=attempted,
     )
+
+
+def _correctable(asked: Sequence[Judged]) -> tuple[Attempted, ...]:
+    """What is asked for again, if all of it can be corrected."""
+    found = [
+        item.attempted if item.call is None else Attempted(item.call.name, item.call.arguments)
+        for item in asked
+    ]
+    return () if None in found else tuple(one for one in found if one is not None)
 
 
 def _without_duplicates(judged: Sequence[Judged]) -> Sequence[Judged]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
+from gptme_reliability.corrections import likely_values, valid_values
 from gptme_reliability.dialects.encode import ENCODERS, HOST_DIALECTS, EncodingError, encode
 from gptme_reliability.resolve import properties, required
 from gptme_reliability.types import Call, RefusedCall, ToolDefinition
@@ -27,10 +28,13 @@ _MISTRAL_ARRAY: Final = re.compile(r"\[TOOL_CALLS\]\s{0,8}\[")
 
 
 def spelled(
-    tool: ToolDefinition, dialect: str | None, named: Collection[str] = ()
+    tool: ToolDefinition,
+    dialect: str | None,
+    named: Collection[str] = (),
+    written: Mapping[str, Any] | None = None,
 ) -> tuple[str, bool]:
     """An example in a dialect, and whether it is a whole call or only the arguments as JSON."""
-    arguments = example(tool, named)
+    arguments = example(tool, named, written)
     encoder = _WRITTEN_BY.get(dialect or "", dialect or "")
     if encoder in ENCODERS:
         defined = [tool] if encoder in HOST_DIALECTS else ()
@@ -51,18 +55,28 @@ def dialect_of(refused: Collection[RefusedCall]) -> str | None:
     return None
 
 
-def example(tool: ToolDefinition, named: Collection[str] = ()) -> dict[str, Any]:
+def example(
+    tool: ToolDefinition, named: Collection[str] = (), written: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The shortest right arguments: the required ones, with those of ``named`` that exist.
 
-    A tool that requires none is shown with its first one.  Patterns and other rules on texts
-    are not followed: a placeholder stands there.
+    Of arguments that the model has ``written`` the valid ones stand there, as far as they are
+    short, and what others may have been meant for.  A tool that requires none is shown with its
+    first one.  Patterns and other rules on texts are not followed: a placeholder stands there.
     """
     declared = properties(tool)
-    wanted = dict.fromkeys((*required(tool), *(name for name in named if name in declared)))
+    own = _own(tool, written) if written else {}
+    wanted = dict.fromkeys((*required(tool), *(n for n in (*named, *own) if n in declared)))
     sampler = _Sampler(tool.parameters)
     return {
-        name: sampler.value(declared.get(name), _DEEPEST) for name in wanted or tuple(declared)[:1]
+        name: own[name] if name in own else sampler.value(declared.get(name), _DEEPEST)
+        for name in wanted or tuple(declared)[:1]
     }
+
+
+def _own(tool: ToolDefinition, written: Mapping[str, Any]) -> dict[str, Any]:
+    values = {**valid_values(tool, written), **likely_values(tool, written)}
+    return {name: value for name, value in values.items() if _is_short(value)}
 
 
 class _Sampler:

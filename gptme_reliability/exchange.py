@@ -24,6 +24,7 @@ from gptme_reliability.pipeline import check
 from gptme_reliability.respond import spoken
 from gptme_reliability.types import (
     Accept,
+    Attempted,
     ModelFacts,
     ModelOutput,
     ModelRequest,
@@ -210,7 +211,19 @@ def _again(
     question = budget.ask(about, failure, fresh=rung != "re_ask")
     if isinstance(question, str):
         return question
-    return ladder.again(rung, output, verdict, same=same), question
+    closest = _closest(attempts)
+    return ladder.again(rung, output, verdict, same=same, attempted=closest), question
+
+
+def _closest(attempts: Sequence[Attempt]) -> tuple[Attempted, ...]:
+    """The calls of the attempt with the fewest faults, of several the first: told what was
+    wrong, a weak model often forgets what was right."""
+    found = [
+        (len(attempt.verdict.violations), attempt.verdict.attempted)
+        for attempt in attempts
+        if isinstance(attempt.verdict, Retry) and attempt.verdict.attempted
+    ]
+    return min(found, key=lambda one: one[0])[1] if found else ()
 
 
 def _about(attempts: Sequence[Attempt]) -> tuple[About, bool]:

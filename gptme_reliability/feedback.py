@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.examples import dialect_of, spelled
 from gptme_reliability.excerpt import MARK, around
 from gptme_reliability.types import (
+    Attempted,
     Call,
     Language,
     Policy,
@@ -22,6 +23,7 @@ from gptme_reliability.types import (
     ToolDefinition,
     Violation,
 )
+from gptme_reliability.validate import validate
 from gptme_reliability.words import fault, say
 
 DOUBTS: Final = frozenset({"unclear", "echo", "fence", "intent", "unfinished_reasoning"})
@@ -62,16 +64,18 @@ def render(
     tools: Sequence[ToolDefinition],
     policy: Policy = Policy(),
     refused: Sequence[RefusedCall] = (),
+    attempted: Sequence[Attempted] = (),
     *,
     dialect: str | None = None,
 ) -> str:
     """All violations of an answer as one text for the model, of ``policy.feedback_chars`` at most.
 
-    Examples are in ``dialect``, else in the one that the ``refused`` calls were written in.  A
-    smaller cap first shortens what was written and what is allowed; a fault and an example stay
-    to the last, and an example is whole or not there.
+    Examples hold what was right in the calls ``attempted``.  They are in ``dialect``, else in the
+    one that the ``refused`` calls were written in.  A smaller cap first shortens what was written
+    and what is allowed; a fault and an example stay to the last, and an example is whole or not
+    there.
     """
-    renderer = _Renderer(violations, tools, policy, dialect or dialect_of(refused))
+    renderer = _Renderer(violations, tools, policy, dialect or dialect_of(refused), attempted)
     text = renderer.text()
     # A lone surrogate would break the request that carries the text.
     return text.encode("utf-8", "replace").decode()
@@ -84,8 +88,10 @@ class _Renderer:
         tools: Sequence[ToolDefinition],
         policy: Policy,
         dialect: str | None,
+        attempted: Sequence[Attempted],
     ) -> None:
         self._violations = violations
+        self._attempted = attempted
         self._limit = max(policy.feedback_chars, 0)
         self._language: Language = policy.language
         self._examples = self._spelled_examples(tools, dialect)
@@ -172,10 +178,15 @@ class _Renderer:
         return [self._example(by_name[name], dialect, names) for name, names in named.items()]
 
     def _example(self, tool: ToolDefinition, dialect: str | None, names: Sequence[str]) -> str:
-        shown, is_call = spelled(tool, dialect, names)
+        shown, is_call = spelled(tool, dialect, names, self._written_for(tool))
         key = "example_call" if is_call else "example_arguments"
         separator = "\n" if is_call else " "
         return f"{self._say(key, tool=tool.name)}{separator}{shown}"
+
+    def _written_for(self, tool: ToolDefinition) -> Mapping[str, Any] | None:
+        """What was written for a tool, in the first call of it that is not all right."""
+        own = (one.arguments for one in self._attempted if one.name == tool.name)
+        return next((found for found in own if found and validate(found, tool)), None)
 
     def _closing(self) -> str:
         rules = {violation.rule for violation in self._violations}

@@ -376,6 +376,7 @@ class _Answer:
             self._tools,
             self._policy,
             verdict.refused,
+            verdict.attempted,
             dialect=self._feedback_dialect(verdict.violations),
         )
         return replace(verdict, feedback=told)

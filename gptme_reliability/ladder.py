@@ -6,7 +6,7 @@ server itself did with earlier requests: a rung that it refused or ignored is no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from gptme_reliability import prompting, replay
 from gptme_reliability.prompt_dialects import dialect_for
 from gptme_reliability.respond import chooses_freely, wanted, with_voice
 from gptme_reliability.types import (
+    Attempted,
     ModelFacts,
     ModelOutput,
     ModelRequest,
@@ -35,7 +36,8 @@ _WIDE_TOP_P: Final = 0.9
 class Learned:
     """What a server has shown of itself for one model; kept by whoever sends.
 
-    Besides rungs: ``tools`` for native tools as such, ``respond`` for the tool for talking.
+    Besides rungs: ``tools`` for native tools as such, ``respond`` for the tool for talking,
+    ``correction`` for schemas that hold what stays of the failed calls.
     ``tools_settled`` says that it is known, or was asked, whether its model gets to see tools.
     """
 
@@ -84,6 +86,7 @@ class Ladder:
         self._request = request
         self._told = request
         self._used: set[Rung] = set()
+        self._attempted: Sequence[Attempted] = ()
 
     # --- what is asked --------------------------------------------------------------------
 
@@ -109,9 +112,21 @@ class Ladder:
             left = [rung for rung in left if rung != "re_ask"]
         return next(iter(left), "re_ask")
 
-    def again(self, rung: Rung, output: ModelOutput, verdict: Retry, *, same: bool) -> Asked:
-        """The request that asks for a failed answer again."""
+    def again(
+        self,
+        rung: Rung,
+        output: ModelOutput,
+        verdict: Retry,
+        *,
+        same: bool,
+        attempted: Sequence[Attempted] = (),
+    ) -> Asked:
+        """The request that asks for a failed answer again.
+
+        ``attempted`` are the calls to correct, where it is known what was right in them.
+        """
         self._used.add(rung)
+        self._attempted = () if self._learned.lost("correction") else attempted
         policy = self._policy
         if same:
             told = replay.asked_differently(self._request, verdict, policy)
@@ -128,6 +143,13 @@ class Ladder:
         if tools and asked.request.tools and "prompt" in self._policy.rungs:
             self._learned.lose("tools")
             return self._shaped("prompt", self._told)
+        if asked.held == "structure" and self._attempted:
+            # It may be what stays of the calls that the server makes no grammar of.
+            self._attempted = ()
+            plain = self._structured(self._told)
+            if plain.request.params != asked.request.params:
+                self._learned.lose("correction")
+                return plain
         refused: str | None = asked.held or asked.rung
         if refused in (None, "re_ask", "prompt"):
             refused = "respond" if asked.voice else None
@@ -207,7 +229,7 @@ class Ladder:
     def _structured(self, told: ModelRequest) -> Asked:
         spoken, voice = with_voice(told, self._policy)
         how = self._facts.structured or "response_format"
-        shaped = prompting.structured(spoken, how, self._policy.language)
+        shaped = prompting.structured(spoken, how, self._policy.language, self._attempted, voice)
         return Asked(shaped, "structure", spoken.tools, voice, "structure")
 
 

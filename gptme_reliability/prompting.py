@@ -12,12 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from gptme_reliability.call_schemas import calls_schema
+from gptme_reliability.call_schemas import calls_in_order_schema, calls_schema
+from gptme_reliability.corrections import corrected
 from gptme_reliability.dialects.encode import encode
 from gptme_reliability.errors import EncodingError
 from gptme_reliability.examples import PLACEHOLDER, example
 from gptme_reliability.prompted_messages import without_tools
-from gptme_reliability.types import Call, Language, ModelRequest, Structured, ToolDefinition
+from gptme_reliability.types import (
+    Attempted,
+    Call,
+    Language,
+    ModelRequest,
+    Structured,
+    ToolDefinition,
+)
 from gptme_reliability.words import say
 
 _NATIVE: Final = frozenset(
@@ -58,19 +66,38 @@ def prompted(request: ModelRequest, dialect: str, language: Language = "en") -> 
     return _told(request, dialect, language, ("own_values", "wait_for_result", closing))
 
 
-def structured(request: ModelRequest, how: Structured, language: Language = "en") -> ModelRequest:
+def structured(
+    request: ModelRequest,
+    how: Structured,
+    language: Language = "en",
+    attempted: Sequence[Attempted] = (),
+    voice: str | None = None,
+) -> ModelRequest:
     """The request as ``prompted`` in plain JSON, with its answer held to the schema of one call.
+
+    If calls were ``attempted``, it is these in their order, with what was right in them kept, or
+    one call of the tool ``voice``.
 
     Such an answer can be nothing but a call, so that only a tool such as ``respond`` lets the
     model answer in words.  A request that has a form for its answer already is none for this:
     the host's own ``response_format`` would be overwritten, and two never go together.
     Without tools on offer there is nothing to hold the answer to.
     """
-    told = _told(request, "plain_json", language, ("own_values", "only_call"))
+    asked_for = "only_calls" if len(attempted) > 1 else "only_call"
+    told = _told(request, "plain_json", language, ("own_values", asked_for))
     offered = _offered(request)
     if not offered:
         return told
-    return replace(told, params={**told.params, **held_to(how, calls_schema(offered))})
+    schema = _corrected(offered, attempted, voice) if attempted else calls_schema(offered)
+    return replace(told, params={**told.params, **held_to(how, schema)})
+
+
+def _corrected(
+    offered: Sequence[ToolDefinition], attempted: Sequence[Attempted], voice: str | None
+) -> dict[str, Any]:
+    tools = [tool for tool in offered if tool.name != voice]
+    calls = [corrected(one, tools) for one in attempted]
+    return calls_in_order_schema(calls, [tool for tool in offered if tool.name == voice])
 
 
 def held_to(how: Structured, schema: dict[str, Any]) -> dict[str, Any]:

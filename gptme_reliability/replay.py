@@ -94,7 +94,9 @@ def _about_left_out(request: ModelRequest, verdict: Retry, policy: Policy, key: 
     if room < _SMALLEST_SHARE:
         return verdict.feedback
     shorter = replace(policy, feedback_chars=room)
-    return lead + render(verdict.violations, request.tools, shorter, verdict.refused)
+    return lead + render(
+        verdict.violations, request.tools, shorter, verdict.refused, verdict.attempted
+    )
 
 
 def _joined(content: Any, text: str) -> Any:
@@ -164,7 +166,8 @@ def _answers(
     share = policy.feedback_chars // len(faults)
     for position, (index, own) in enumerate(faults.items()):
         if share >= _SMALLEST_SHARE:
-            told[index] = render(own, tools, replace(policy, feedback_chars=share))
+            shorter = replace(policy, feedback_chars=share)
+            told[index] = render(own, tools, shorter, (), verdict.attempted)
         else:
             told[index] = say("see_first", policy.language) if position else verdict.feedback
     return told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from gptme_reliability.dialects.call_list import FLAT_ARGUMENTS
 from gptme_reliability.dialects.json_call import envelope_calls
@@ -24,6 +24,7 @@ from gptme_reliability.resolve import (
     restricts,
 )
 from gptme_reliability.types import (
+    Attempted,
     Call,
     Policy,
     RefusedCall,
@@ -32,6 +33,9 @@ from gptme_reliability.types import (
     Violation,
 )
 from gptme_reliability.validate import validate
+
+_PLACE: Final = frozenset({"echo", "unclear", "unfinished_reasoning"})
+"""Rules of flaws that are about where a call stands."""
 
 
 def settle(
@@ -74,21 +78,26 @@ class _Attempt:
         if raw.name is None:
             flaw = raw.flaw or Flaw("missing_name", "the call names no tool")
             (violation,) = self._about_names(flaw.rule, flaw.message)
-            return self._refuse(None, [replace(violation, written=flaw.written)])
+            violations = [replace(violation, written=flaw.written)]
+            return self._refuse(None, violations, self._attempted(None, None))
         tool = self._tool(raw.name)
         if tool is None:
             message = f"there is no tool {shorten(raw.name)!r}"
-            return self._refuse(None, self._about_names("unknown_tool", message, raw.name))
+            violations = self._about_names("unknown_tool", message, raw.name)
+            return self._refuse(None, violations, self._attempted(None, raw.arguments))
         if raw.flaw is not None:
             violation = self._violation(raw.flaw.rule, raw.flaw.message, tool)
-            return self._refuse(tool, [replace(violation, written=raw.flaw.written)])
+            violations = [replace(violation, written=raw.flaw.written)]
+            return self._refuse(tool, violations, self._attempted(tool, None))
         arguments = self._positional(raw, tool)
         if arguments is None:
             message = "arguments must be given by name"
-            return self._refuse(tool, [self._violation("positional", message, tool)])
+            violations = [self._violation("positional", message, tool)]
+            return self._refuse(tool, violations, self._attempted(tool, None))
         if raw.has(FLAT_ARGUMENTS) and not set(arguments) <= set(properties(tool)):
             message = "the call has no 'arguments' object"
-            return self._refuse(tool, [self._violation("envelope", message, tool)])
+            violations = [self._violation("envelope", message, tool)]
+            return self._refuse(tool, violations, self._attempted(tool, arguments))
         if raw.untyped:
             arguments = self._typed(arguments, tool)
         violations = validate(arguments, tool, self._index)
@@ -98,9 +107,10 @@ class _Attempt:
             arguments = self._repair(arguments, tool)
             violations = validate(arguments, tool, self._index)
             violations = [self._explained(violation, tool) for violation in violations]
-        violations += self._against_policy(tool)
-        if violations:
-            return self._refuse(tool, violations)
+        prohibited = self._against_policy(tool)
+        if violations or prohibited:
+            kept = raw.arguments if prohibited else arguments
+            return self._refuse(tool, [*violations, *prohibited], self._attempted(tool, kept))
         call = Call(tool.name, arguments, raw.id, self._dialect)
         return Judged(call, repairs=tuple(self._repairs))
 
@@ -243,8 +253,20 @@ class _Attempt:
             for r in forbidden(self._repairs, self._policy)[:1]
         ]
 
-    def _refuse(self, tool: ToolDefinition | None, violations: Sequence[Violation]) -> Judged:
+    def _attempted(self, tool: ToolDefinition | None, arguments: Any) -> Attempted | None:
+        """What can be corrected: nothing, where the call's place is in doubt and not its form."""
+        if self._raw.flaw is not None and self._raw.flaw.rule in _PLACE:
+            return None
+        read = arguments if isinstance(arguments, Mapping) else None
+        return Attempted(tool.name if tool else None, read)
+
+    def _refuse(
+        self,
+        tool: ToolDefinition | None,
+        violations: Sequence[Violation],
+        attempted: Attempted | None,
+    ) -> Judged:
         name = tool.name if tool else self._raw.name
         reason = "; ".join(dict.fromkeys(violation.message for violation in violations))
         refused = RefusedCall(name, reason, shorten(self._written), self._raw.id, self._dialect)
-        return Judged(None, tuple(violations), refused=refused)
+        return Judged(None, tuple(violations), refused=refused, attempted=attempted)

@@ -189,6 +189,18 @@ class RefusedCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempted:
+    """A call as a model tried to make it, for asking it to correct only what was wrong.
+
+    ``name`` and ``arguments`` are None where they could not be read; ``arguments`` have the
+    repairs of values that were possible.
+    """
+
+    name: str | None
+    arguments: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Accept:
     """The answer may go to the host: these calls run, this is its text.
 
@@ -210,7 +222,10 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The model should be asked again; ``calls`` are those that stand whatever happens next."""
+    """The model should be asked again; ``calls`` are those that stand whatever happens next.
+
+    ``attempted`` are those to be written again, none where it is not their form that is wrong.
+    """
 
     feedback: str
     violations: tuple[Violation, ...]
@@ -219,6 +234,7 @@ class Retry:
     repairs: tuple[Repair, ...] = ()
     refused: tuple[RefusedCall, ...] = ()
     written: tuple[str, ...] = ()
+    attempted: tuple[Attempted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,10 @@ FRAME: Final[Mapping[str, Words]] = {
     "only_call": Words(
         "Answer with one such call and nothing else.", "请只回答一个这样的调用，不要写别的内容。"
     ),
+    "only_calls": Words(
+        "Answer with a JSON list of these calls, corrected, and nothing else.",
+        "请只回答一个由这些调用（已改正）组成的 JSON 列表，不要写别的内容。",
+    ),
     "result_of": Words("Result of {tool}:", "{tool} 的结果："),
     "result": Words("Result:", "结果："),
     "no_output": Words("(no output)", "（没有输出）"),

@@ -26,6 +26,7 @@ LAYERS = (
             "excerpt",
             "quotations",
             "intent",
+            "corrections",
             "grounding",
             "steps",
             "step_words",

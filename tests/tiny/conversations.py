@@ -17,7 +17,7 @@ from gptme_reliability.dialects.encode import encode
 from gptme_reliability.prompting import prompted, structured
 from gptme_reliability.replay import asked_again, asked_differently
 from gptme_reliability.respond import with_voice
-from gptme_reliability.types import Call, ModelRequest
+from gptme_reliability.types import Attempted, Call, ModelRequest
 from tiny.task import Case, drill, make
 from tiny.template import rendered
 from tiny.tools import CITIES, FOLDERS, TOOLS, WORDS
@@ -27,7 +27,7 @@ END: Final = "<|im_end|>"
 DIALECT: Final = "hermes"
 
 _PROMPTED: Final = 0.42
-_STRUCTURED: Final = 0.05
+_STRUCTURED: Final = 0.15
 _SYSTEM: Final = 0.25
 _FAULTY: Final = 0.30
 _VOICE: Final = 0.12
@@ -68,7 +68,7 @@ def requests(count: int, seed: int) -> Iterator[ModelRequest]:
         case = make(random)
         request = _request(case, random)
         if number % 2:
-            request = _failed(case, request, random)
+            request, _ = _failed(case, request, random)
         yield prompted(request, DIALECT) if number % 4 > 1 else request
 
 
@@ -120,7 +120,7 @@ def _native(case: Case, request: ModelRequest, random: Random) -> Row:
     voice = None
     if not _answered(request) and random.random() < _VOICE:
         request, voice = with_voice(request, Policy())
-    told = _failed(case, request, random) if random.random() < _FAULTY else request
+    told, _ = _failed(case, request, random) if random.random() < _FAULTY else (request, ())
     if voice and not case.calls:
         answer = [_said(encode([Call(voice, {"text": case.answer})], DIALECT))]
     else:
@@ -130,18 +130,19 @@ def _native(case: Case, request: ModelRequest, random: Random) -> Row:
 
 def _prompted(case: Case, request: ModelRequest, random: Random) -> Row:
     """Tools in words, calls in text."""
-    told = _failed(case, request, random) if random.random() < _FAULTY else request
+    told, _ = _failed(case, request, random) if random.random() < _FAULTY else (request, ())
     *results, said = _with_results(case, random)
     behind = replace(told, messages=(*told.messages, *results))
     return _row_of(request, told, rendered([*prompted(behind, DIALECT).messages, said]))
 
 
 def _structured(case: Case, request: ModelRequest, random: Random) -> Row:
-    """An answer that can be nothing but one call, and talking is a tool."""
-    request, voice = with_voice(request, Policy())
-    call = case.calls[0] if case.calls else Call(voice, {"text": case.answer})
-    asked = structured(request, "response_format").messages
-    return Row(rendered([*asked, _said(encode([call], "plain_json"))]), 0, _answered(request))
+    """A failed answer, asked for again so that it can be nothing but calls; talking is one."""
+    spoken, voice = with_voice(request, Policy())
+    told, attempted = _failed(case, spoken, random)
+    calls = case.calls or (Call(voice, {"text": case.answer}),)
+    asked = structured(told, "response_format", "en", attempted, voice).messages
+    return Row(rendered([*asked, _said(encode(calls, "plain_json"))]), 0, _answered(told))
 
 
 def _row_of(request: ModelRequest, told: ModelRequest, text: str) -> Row:
@@ -184,33 +185,47 @@ def _wire(call: Call, call_id: str) -> dict[str, Any]:
 # --- answers that failed ------------------------------------------------------------------
 
 
-def _failed(case: Case, request: ModelRequest, random: Random) -> ModelRequest:
-    """The request that asks for a made-up failure again; as it was where none came about."""
+def _failed(
+    case: Case, request: ModelRequest, random: Random
+) -> tuple[ModelRequest, tuple[Attempted, ...]]:
+    """The request that asks for a made-up failure again, and the calls to correct.
+
+    As it was where no failure came about.
+    """
+    policy = Policy(partial="hold")
     output = _faulty(case, random)
-    verdict = check(output, request.tools, messages=request.messages)
-    if not isinstance(verdict, Retry) or verdict.calls:
-        return request
+    verdict = check(output, request.tools, policy, messages=request.messages)
+    if not isinstance(verdict, Retry):
+        return request, ()
     if random.random() < 0.15:
-        return asked_differently(request, verdict)
-    policy = Policy(failed="rewind") if random.random() < 0.15 else Policy()
-    return asked_again(request, request, output, verdict, policy)
+        return asked_differently(request, verdict), verdict.attempted
+    if random.random() < 0.15:
+        policy = replace(policy, failed="rewind")
+    return asked_again(request, request, output, verdict, policy), verdict.attempted
 
 
 def _faulty(case: Case, random: Random) -> ModelOutput:
-    if not case.calls:
-        call = _other_tool(case, random) if random.random() < 0.7 else None
-    else:
-        call = _spoiled(case, random.choice(case.calls), random)
-    if call is None:
+    calls = _faulty_calls(case, random)
+    if not calls:
         return ModelOutput(text="", finish_reason="stop")
     if random.random() < 0.5:
-        return ModelOutput(tool_calls=[_wire(call, "call0")], finish_reason="tool_calls")
-    text = encode([call], DIALECT)
+        wire = [_wire(call, f"call{n}") for n, call in enumerate(calls)]
+        return ModelOutput(tool_calls=wire, finish_reason="tool_calls")
+    text = encode(calls, DIALECT)
     if random.random() < 0.35:
         return ModelOutput(text=_broken(text, random), finish_reason="stop")
     if random.random() < 0.15:
         return ModelOutput(text=text[: len(text) * 2 // 3], finish_reason="length")
     return ModelOutput(text=text, finish_reason="stop")
+
+
+def _faulty_calls(case: Case, random: Random) -> list[Call]:
+    """The right calls with one of them made wrong; none stands for an answer without anything."""
+    if not case.calls:
+        return [_other_tool(case, random)] if random.random() < 0.7 else []
+    struck = random.randrange(len(case.calls))
+    spoiled = _spoiled(case, case.calls[struck], random)
+    return [*case.calls[:struck], spoiled, *case.calls[struck + 1 :]] if spoiled else []
 
 
 def _other_tool(case: Case, random: Random) -> Call:
