@@ -188,6 +188,8 @@ class Ladder:
             return may and "response_format" not in request.params and chooses_freely(request)
         if rung == "prompt":
             return self._native and facts.native_tools is not True
+        if rung == "native":
+            return not self._native and not self._learned.lost("tools")
         return True
 
     @property
@@ -202,7 +204,7 @@ class Ladder:
     def _shaped(self, rung: Rung | None, told: ModelRequest) -> Asked:
         if rung == "structure":
             return self._structured(told)
-        if rung == "prompt" or not self._native:
+        if rung == "prompt" or not (self._native or rung == "native"):
             return self._sampled(self._prompted(rung, told))
         forced = rung == "force" or (self._policy.force is True and self._has("force"))
         talks = wanted(self._request, self._policy, self._facts)

@@ -30,7 +30,7 @@ Partial: TypeAlias = Literal["stand", "hold"]
 Failed: TypeAlias = Literal["keep", "rewind"]
 """``keep``: the model sees its failed attempts while it is asked again; ``rewind``: it does not."""
 
-Rung: TypeAlias = Literal["re_ask", "resample", "force", "structure", "prompt"]
+Rung: TypeAlias = Literal["re_ask", "resample", "force", "structure", "prompt", "native"]
 """How a model is asked again, from the mildest way to the last.
 
 ``re_ask``: told what was wrong.
@@ -38,9 +38,13 @@ Rung: TypeAlias = Literal["re_ask", "resample", "force", "structure", "prompt"]
 ``force``: with ``tool_choice: "required"``, a tool for talking on offer.
 ``structure``: with an answer held to the JSON schema of the calls, the tools in the prompt.
 ``prompt``: with the tools in the prompt in the family's dialect, for a server without tools.
+``native``: with the tools as such after all, where they are told in words by configuration.
 """
 
-RUNGS: Final[tuple[Rung, ...]] = get_args(Rung)
+ALL_RUNGS: Final[tuple[Rung, ...]] = get_args(Rung)
+RUNGS: Final = tuple(rung for rung in ALL_RUNGS if rung != "native")
+"""Those that are gone unless the policy names others: who says that a server takes no tools is
+believed."""
 
 Structured: TypeAlias = Literal["response_format", "json_schema", "structured_outputs", "format"]
 """Under which key a server takes the JSON schema of an answer: OpenAI's, llama.cpp's, vLLM's,

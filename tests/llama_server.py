@@ -29,12 +29,13 @@ _LONGEST_LOG: Final = 20_000
 class LlamaServer:
     """``root`` is its address, ``url`` what an OpenAI client takes as base URL.
 
-    ``log`` is a file with what it said.
+    ``log`` is a file with what it said, ``model`` the name of the served file.
     """
 
     root: str
     pid: int
     log: Path
+    model: str
 
     @property
     def url(self) -> str:
@@ -72,7 +73,7 @@ def llama_server(
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file)
         try:
-            yield LlamaServer(_listening(process, log), process.pid, log)
+            yield LlamaServer(_listening(process, log), process.pid, log, model.stem)
         finally:
             process.kill()
             process.wait(10)

@@ -271,6 +271,21 @@ def test_without_that_rung_the_refusal_is_the_servers_own() -> None:
         run(Model(CALL, refuses={"re_ask": True, "prompt": False}))
 
 
+def test_native_tools_after_all() -> None:
+    """Only for who names that way, and only where the tools are told in words."""
+    policy = Policy(retries=2, rungs=("re_ask", "prompt", "native"))
+    model = Model(bad(0), bad(1), CALL)
+    assert isinstance(run(model, policy, native_tools=False).verdict, Accept)
+    assert model.rungs == ["prompt", "prompt", "re_ask"]
+    assert [tool["function"]["name"] for tool in write_request(model.asked[-1])["tools"]]
+    native_first = Model(*map(bad, range(9)))
+    run(native_first, replace(policy, rungs=("re_ask", "native")))
+    assert set(native_first.rungs) == {"re_ask"}
+    unasked = Model(*map(bad, range(12)))
+    run(unasked, native_tools=False)
+    assert set(unasked.rungs) == {"prompt", "structure"}
+
+
 def test_forced_from_the_start() -> None:
     """With the tool for talking, until the server shows that it does not force."""
     learned = Learned()

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gptme_reliability.errors import ConfigError
-from gptme_reliability.types import RUNGS, Rung, Structured
+from gptme_reliability.types import ALL_RUNGS, Rung, Structured
 
 
 class Strict(BaseModel):
@@ -123,7 +123,8 @@ class PolicySection(Strict):
         default=None,
         description=(
             "the ways of asking again, from the mildest to the last: told what was wrong; "
-            "sampled otherwise; made to call; held to a schema; with the tools in the prompt"
+            "sampled otherwise; made to call; held to a schema; with the tools in the prompt; "
+            'and, where they are there by `native_tools = false`, `"native"`: as such after all'
         ),
     )
     order: OrderSection | None = Field(
@@ -260,7 +261,7 @@ class Section(CommonSection):
 _POLICY_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "allow": ("lossless", "inferred", "lossy"),
     "partial": ("stand", "hold"),
-    "rungs": RUNGS,
+    "rungs": ALL_RUNGS,
 }
 
 _WORDS: Final[dict[str, tuple[str, ...]]] = {

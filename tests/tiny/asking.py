@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import openai
@@ -33,6 +33,7 @@ class Got:
     calls: tuple[tuple[str, str], ...] = ()
     finish: str | None = None
     error: str | None = None
+    tokens: int = 0
 
 
 def sdk(url: str, host: RecordingHost | None = None) -> openai.OpenAI:
@@ -84,7 +85,8 @@ def whole(client: openai.OpenAI, body: Mapping[str, Any]) -> Got:
         return Got(error=str(error))
     choice = answer.choices[0]
     calls = [(c.function.name, c.function.arguments) for c in choice.message.tool_calls or ()]
-    return Got(choice.message.content or "", tuple(calls), choice.finish_reason)
+    tokens = answer.usage.total_tokens if answer.usage else 0
+    return Got(choice.message.content or "", tuple(calls), choice.finish_reason, None, tokens)
 
 
 def streamed(client: openai.OpenAI, body: Mapping[str, Any]) -> Got:
@@ -112,7 +114,7 @@ def _gathered(events: Iterable[Any]) -> Got:
 def read_plainly(got: Got) -> Got:
     """Calls in the text as a host without this project reads them."""
     found = [_plain(match) for match in _CALL.findall(got.text)]
-    return Got(_CALL.sub("", got.text), tuple(found), got.finish, got.error)
+    return replace(got, text=_CALL.sub("", got.text), calls=tuple(found))
 
 
 def _plain(written: str) -> tuple[str, str]:
@@ -129,6 +131,13 @@ def right(case: Case, got: Got) -> bool:
         return False
     wanted = [(call.name, dict(call.arguments)) for call in case.calls]
     return [(name, _read(arguments)) for name, arguments in got.calls] == wanted
+
+
+def made_wrongly(case: Case, got: Got) -> bool:
+    """Whether a call ran that the case does not want: one that its tool takes."""
+    wanted = [(call.name, dict(call.arguments)) for call in case.calls]
+    ran = [call for call in got.calls if usable(case, [call])]
+    return any((name, _read(arguments)) not in wanted for name, arguments in ran)
 
 
 def _read(arguments: str) -> Any:
