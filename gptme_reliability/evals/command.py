@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from gptme_reliability.evals.suite_command import add_suite
 from gptme_reliability.evals.tasks.command import add_run
 
 _DESCRIPTION: Final = """\
@@ -60,6 +61,7 @@ def add_eval(commands: Any) -> None:
     evaluation = commands.add_parser("eval", description="Measures this package.")
     kinds = evaluation.add_subparsers(metavar="what", required=True)
     add_run(kinds)
+    add_suite(kinds)
     recover = kinds.add_parser(
         "recover",
         help="how well calls are recovered from what models wrote",

@@ -24,7 +24,7 @@ from typing import Final, Protocol
 # What a run imports until it ends.  gptme's own modules read the environment when they are
 # imported, which is the run's own; those of ours here do not, and import none of gptme's.
 # A name that is not installed is passed over.
-_PRELOADED: Final = (
+PRELOADED: Final = (
     "IPython",
     "PIL.Image",
     "anthropic",
@@ -162,7 +162,7 @@ class _WarmProcess:
         self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], out: Path, err: Path
     ) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(_PRELOADED))
+        context.set_forkserver_preload(list(PRELOADED))
         self._process = context.Process(
             target=_become_gptme, args=(list(arguments), str(cwd), dict(env), str(out), str(err))
         )
