@@ -99,12 +99,15 @@ class Ladder:
 
         ``attempted`` says that the model tried to call something: only then is it held to
         calling.  ``same`` says that it failed as it did before, so that telling it again is no
-        use, and drawing again hardly any.
+        use, and drawing again hardly any.  Where the tools are told in words, so that the
+        server holds no call to its schema, that comes first.
         """
+        if attempted and not self._native and self._is_left("structure"):
+            return "structure"
         rungs = self._policy.rungs
         reached = max((rungs.index(rung) for rung in self._used if rung in rungs), default=0)
         above_first = (*rungs[reached:], *rungs[:reached])
-        left = [rung for rung in above_first if rung not in self._used and self._has(rung)]
+        left = [rung for rung in above_first if self._is_left(rung)]
         if not attempted:
             left = [rung for rung in left if rung in _TOLD]
         if same:
@@ -156,7 +159,7 @@ class Ladder:
         if refused is None:
             return None
         self._learned.lose(refused)
-        left = [rung for rung in self._policy.rungs if rung not in self._used and self._has(rung)]
+        left = [rung for rung in self._policy.rungs if self._is_left(rung)]
         other = next((rung for rung in left if rung not in _TOLD), None)
         if other is None or asked.rung in (None, "resample"):
             return self._shaped(None, self._told)
@@ -175,6 +178,9 @@ class Ladder:
             self._learned.lose(asked.held)
 
     # --- which rungs there are ------------------------------------------------------------
+
+    def _is_left(self, rung: Rung) -> bool:
+        return rung not in self._used and self._has(rung)
 
     def _has(self, rung: Rung) -> bool:
         policy, facts, request = self._policy, self._facts, self._request

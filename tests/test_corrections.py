@@ -182,7 +182,7 @@ def test_the_attempt_with_the_fewest_faults_is_corrected() -> None:
 
 def test_a_doubt_is_nothing_to_correct() -> None:
     """A call that only repeats what was quoted is not held to being made."""
-    quoted = '<tool_call>\n{"name": "note", "arguments": {"title": "a", "text": "b"}}\n</tool_call>'
+    quoted = marked({"name": "note", "arguments": {"title": "a", "text": "b"}})
     messages = ({"role": "tool", "tool_call_id": "1", "content": quoted},)
     verdict = check(ModelOutput(quoted), TOOLS, messages=messages)
     assert isinstance(verdict, Retry) and verdict.attempted == ()
@@ -197,3 +197,20 @@ def test_a_server_without_such_grammars_is_asked_without() -> None:
     assert len(server.schemas) == 3 and "json_schema" in server.schemas[2]
     assert isinstance(run(server, policy, learned).verdict, Accept)
     assert len(server.schemas) == 5, "it is not tried again"
+
+
+PROMPTED = ModelFacts(native_tools=False)
+
+
+def marked(call: dict[str, Any]) -> str:
+    return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
+
+
+def test_with_tools_in_words_a_correction_comes_first() -> None:
+    """Nothing else holds the model to a schema there."""
+    failed = ModelOutput(marked(convert(n=2, unit="yard")))
+    right = ModelOutput(json.dumps(convert(value=2, unit="yard")))
+    server = Server(failed, right)
+    ended = drive(exchange(REQUEST, Policy(backoff=0), PROMPTED), server)
+    assert isinstance(ended.verdict, Accept)
+    assert [attempt.rung for attempt in ended.attempts] == [None, "structure"]
