@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,14 @@ def spans(document: str) -> Iterator[str]:
         yield found[1]
 
 
+def anchors(path: Path) -> set[str]:
+    """What a link can lead to within a page: its headings, as GitHub spells them."""
+    found: Counter[str] = Counter()
+    for heading in re.findall(r"^#+ (.+)$", _FENCE.sub("", path.read_text("utf-8")), re.MULTILINE):
+        found[re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")] += 1
+    return {name if n == 0 else f"{name}-{n}" for name, most in found.items() for n in range(most)}
+
+
 def section(document: str, heading: str) -> str:
     """What stands under a heading of the second level, up to the next one."""
     (found,) = re.findall(
@@ -40,18 +50,21 @@ def section(document: str, heading: str) -> str:
     return str(found)
 
 
+def lines(document: str) -> Iterator[str]:
+    """Every command line of a shell or of systemd that stands in a fence."""
+    for body in fences(document, "sh"):
+        yield from body.replace("\\\n", " ").splitlines()
+    for body in fences(document, "ini"):
+        yield from re.findall(r"^ExecStart=(.+)$", body, re.MULTILINE)
+
+
 def commands(document: str, program: str) -> Iterator[list[str]]:
     """The arguments of every command that is shown of a program."""
-    lines = [line for body in fences(document, "sh") for line in _joined(body).splitlines()]
-    for line in [*lines, *(span for span in spans(document) if span.startswith(program))]:
+    for line in [*lines(document), *(s for s in spans(document) if s.startswith(program))]:
         for part in re.split(r"&&|\|(?!\|)", line):
             words = _words(part)
             if words and words[0].rpartition("/")[2] == program:
                 yield words[1:]
-
-
-def _joined(body: str) -> str:
-    return body.replace("\\\n", " ")
 
 
 def _words(command: str) -> list[str]:
@@ -62,4 +75,4 @@ def _words(command: str) -> list[str]:
         return []
     while words and _ASSIGNMENT.match(words[0]):
         words.pop(0)
-    return words
+    return list(takewhile(lambda word: word not in ("<", ">"), words))

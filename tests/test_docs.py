@@ -7,18 +7,21 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import gptme
 import pytest
 import settings_table
-from documents import DOCUMENTS, ROOT, commands, fences, section, spans, text
+from documents import DOCUMENTS, ROOT, anchors, commands, fences, lines, section, spans, text
 
+import gptme_reliability
 from gptme_reliability.cards import load_cards
+from gptme_reliability.cli import _parser
 from gptme_reliability.contract import Broken, contract
 from gptme_reliability.data import data_dir
 from gptme_reliability.identity import identify
@@ -31,6 +34,7 @@ else:
     import tomli as tomllib
 
 CARDS: Final = load_cards([data_dir("sampling_cards")])
+PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOTED: Final = "0.35.1"
 GPTME: Final = Path(gptme.__file__).parent
 PLACES: Final = (
@@ -47,11 +51,19 @@ THEIRS: Final = frozenset(
     (
         *("answers.jsonl", "answer.txt", "tools.json", "verdicts.jsonl", "report.html"),
         *("config.toml", "config.yaml", "gptme.toml", "opencode.json"),
+        *("generation_config.json", "ShishirPatil/gorilla", "vercel/ai"),
     )
 )
-"""Files of readers and of other programs."""
+"""Files of readers and of other programs, and where those lie."""
+FOREIGN: Final = frozenset(
+    (
+        *("AsyncOpenAI", "ModelRetry", "NativeOutput", "toolChoice"),
+        *("SO_REUSEPORT", "call_0", "context_management"),
+    )
+)
+"""Names of other programs."""
 _FILE: Final = re.compile(r"[\w./-]+\.(?:py|jsonl|json|toml|md|yaml|txt|html)")
-_DIRECTORY: Final = re.compile(r"(?:\w+/)+")
+_DIRECTORY: Final = re.compile(r"(?:\w+/)+|\w+(?:/\w+)+")
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 _TEST: Final = re.compile(r"(?:(tests/\w+\.py)::)?(test_\w+)")
 _MEMBER: Final = re.compile(r"`([\w/]+\.py)`, `(\w+(?:\.\w+)?)`")
@@ -122,17 +134,30 @@ def test_the_number_of_cards(document: str) -> None:
     assert set(re.findall(r"(\d+) cards", text(document))) == {str(len(CARDS))}
 
 
+def test_messages_that_are_quoted_are_said() -> None:
+    """Who looks for a line that the table of symptoms quotes finds it."""
+    sources = (ROOT / "gptme_reliability").rglob("*.py")
+    said = re.sub(r'"\s*f?"', "", "".join(path.read_text(encoding="utf-8") for path in sources))
+    table = re.sub(r"`[^`]*`", "", section("README.md", "Troubleshooting by symptom"))
+    quoted = re.findall(r'"([^"]+)"', table)
+    assert len(quoted) > 5
+    for words in quoted:
+        parts = map(re.escape, re.split(r"\b[NM]\b|…", words))
+        assert re.search(".{1,60}?".join(parts), said), words
+
+
 # -- files, links, tests --------------------------------------------------------------------
 
 
 @each_document
 def test_links_lead_somewhere(document: str) -> None:
-    """A relative link names a file."""
+    """A relative link names a file, and what stands behind ``#`` a heading of it."""
     for target in _LINK.findall(text(document)):
         if not re.match(r"\w+:", target):
             path, _, anchor = target.partition("#")
-            assert (DOCUMENTS[document].parent / path).exists(), target
-            assert not anchor, f"{target}: anchors are not looked at"
+            page = DOCUMENTS[document].parent / path if path else DOCUMENTS[document]
+            assert page.exists(), target
+            assert not anchor or anchor in anchors(page), target
 
 
 @each_document
@@ -159,6 +184,49 @@ def test_no_foreign_file_is_excused_without_need() -> None:
     """The list of others' files holds what is named, no more."""
     everything = "".join(map(text, DOCUMENTS))
     assert [name for name in sorted(THEIRS) if name not in everything] == []
+
+
+# -- names in code --------------------------------------------------------------------------
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+|\.\*)*(?:\(.*\))?")
+_SPEAKING: Final = re.compile(r"_|\.|\(|[a-z][A-Z]")
+"""What tells a name in code from a word: ``ls`` is a word."""
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word that our code and data or gptme's code is written with."""
+    places = (ROOT / "gptme_reliability", ROOT / "sampling_cards", GPTME)
+    files = [f for place in places for kind in ("*.py", "*.toml") for f in place.rglob(kind)]
+    words = {w for f in files for w in re.findall(r"\w+", f.read_text(encoding="utf-8"))}
+    return frozenset(words | {f"GPTME_RELIABILITY_{key.upper()}" for key in KEYS})
+
+
+@each_document
+def test_names_in_code_are_there(document: str) -> None:
+    """Each is written somewhere in our code or gptme's, part by part; the rest is others'."""
+    if "design-note" in document and version("gptme") != NOTED:
+        pytest.skip(f"the note speaks of the names of gptme {NOTED}")
+    for span in spans(document):
+        if _NAME.fullmatch(span) and _SPEAKING.search(span) and not _FILE.fullmatch(span):
+            parts = re.findall(r"\w+", span.partition("(")[0])
+            known = _TEST.fullmatch(span) or {*parts} <= vocabulary() | FOREIGN
+            assert known, f"{document}: {span}"
+
+
+@each_document
+def test_modules_hold_what_is_named_of_them(document: str) -> None:
+    """``module.name`` of ours is there, as a module or in one."""
+    for span in spans(document):
+        if re.fullmatch(r"gptme_reliability(\.\w+)+", span):
+            assert find_spec(span) or hasattr(gptme_reliability, span.rpartition(".")[2]), span
+
+
+def test_no_foreign_name_is_excused_without_need() -> None:
+    """The list of others' names holds what is named, and nothing that our code knows."""
+    everything = "".join(map(text, DOCUMENTS))
+    assert [name for name in sorted(FOREIGN) if name not in everything] == []
+    assert not FOREIGN & vocabulary()
 
 
 @cache
@@ -190,6 +258,16 @@ def test_every_law_names_its_tests() -> None:
             assert _TEST.search(line), line
     named = set(re.findall(r"`(test_law_\w+)`", laws))
     assert named == {name for name in functions(ROOT / "tests/test_laws.py") if "law" in name}
+
+
+def test_every_decision_has_its_date_and_its_alternative() -> None:
+    """What was decided without an alternative was no decision."""
+    decisions = re.split(r"^### ", section("docs/design-note.md", "Decisions"), flags=re.MULTILINE)
+    assert len(decisions) > 30
+    for decision in decisions[1:]:
+        heading = decision.partition("\n")[0]
+        assert re.search(r" \(\d{4}-\d\d\)$", heading), heading
+        assert len(re.findall(r"^\*Instead of\* \S", decision, re.MULTILINE)) == 1, heading
 
 
 @pytest.mark.skipif(version("gptme") != NOTED, reason=f"the note speaks of gptme {NOTED}")
@@ -227,13 +305,41 @@ def _ours() -> list[tuple[str, ...]]:
     return sorted(words for words in shown if not words[0].startswith("-"))
 
 
+def parsed(words: Sequence[str]) -> None:
+    """Fail unless the program takes this command line."""
+    try:
+        _parser().parse_args(words)
+    except SystemExit as stop:
+        raise AssertionError(f"gptme-reliability {' '.join(words)}") from stop
+
+
 @pytest.mark.parametrize("words", _ours(), ids=" ".join)
 def test_our_commands_are_there(words: tuple[str, ...]) -> None:
-    """Each is one of the program's, and takes the options that are shown."""
-    depth = 2 if words[0] in NESTED and len(words) > 1 else 1
-    known = options_of(*words[:depth])
-    assert known, f"no such command: {' '.join(words[:depth])}"
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+    """Each line is one that the program takes; a name alone is one of its commands."""
+    if len(words) == (2 if words[0] in NESTED else 1):
+        assert options_of(*words), f"no such command: {' '.join(words)}"
+    else:
+        parsed(words)
+
+
+def test_the_container_starts_the_proxy() -> None:
+    """What the image runs and what is given to it make one command line."""
+    (image,) = fences("README.md", "dockerfile")
+    entry = re.search(r"^ENTRYPOINT (.+)$", image, re.MULTILINE)
+    (given,) = (line for line in lines("README.md") if line.startswith("docker run"))
+    assert entry
+    program, *words = json.loads(entry[1])
+    assert program == "gptme-reliability"
+    parsed([*words, *given.partition(" IMAGE ")[2].split()])
+
+
+@each_document
+def test_commands_of_python_are_there(document: str) -> None:
+    """Tests are selected by marks that there are; scripts are files, which are looked at above."""
+    marks = {mark.partition(":")[0] for mark in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
+    for words in commands(document, "python"):
+        if words[:2] == ["-m", "pytest"] and "-m" in words[2:]:
+            assert words[words.index("-m", 2) + 1] in marks, words
 
 
 def test_every_command_is_shown() -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gptme_reliability.evals.tasks.modes import ARMS
+from gptme_reliability.evals.tasks.scenario import read_scenarios
+
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
@@ -50,7 +53,7 @@ def test_command_line_example(tmp_path: Path) -> None:
     assert verdict["calls"] == [{"name": "shell", "arguments": {"command": "ls"}}]
 
 
-@pytest.mark.parametrize("command", ["check", "cards", "proxy"])
+@pytest.mark.parametrize("command", ["check", "proxy"])
 def test_help_block(command: str) -> None:
     """The help in the README is the help of the program, whatever the line breaks."""
     start = f"usage: gptme-reliability {command} "
@@ -93,6 +96,18 @@ def test_proxy_settings(tmp_path: Path) -> None:
     (tmp_path / "proxy.toml").write_text(shown)
     found = ModelSettings(str(tmp_path / "proxy.toml")).of("qwen2.5:7b")
     assert (found.values["respond"], found.facts.size_b) == (True, 7)
+
+
+def test_tasks_of_ones_own(tmp_path: Path) -> None:
+    """The tasks in the README are tasks."""
+    (shown,) = blocks("jsonl")
+    (tmp_path / "tasks.jsonl").write_text(shown)
+    assert len(read_scenarios(tmp_path / "tasks.jsonl")) == len(shown.splitlines())
+
+
+def test_every_arm_is_named() -> None:
+    """The README tells of each way to compare."""
+    assert [arm for arm in ARMS if f"`{arm}`" not in TEXT] == []
 
 
 def test_two_commands() -> None:
