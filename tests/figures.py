@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import settings_table
 from documents import text
+from tiny.tables import MARKED
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -80,6 +81,6 @@ def figures(document: str) -> Iterator[re.Match[str]]:
 def prose(document: str) -> str:
     """A document, with blanks in place of what holds no figures that were measured."""
     shown = text(document)
-    for pattern in (_FENCE, _UPSTREAM, settings_table.TABLE):
+    for pattern in (_FENCE, _UPSTREAM, settings_table.TABLE, MARKED):
         shown = pattern.sub(lambda found: re.sub(r"\S", " ", found[0]), shown)
     return shown

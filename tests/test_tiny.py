@@ -7,6 +7,8 @@ import json
 
 import pytest
 from tiny.asking import Got, read_plainly, right, usable
+from tiny.measure import CASES, MODELS, planned, read
+from tiny.tables import FILE, MARKED, README, Measured, text
 from tiny.task import Case, cases
 from tiny.template import HERE
 
@@ -28,6 +30,16 @@ def test_models_are_small() -> None:
     models = sorted(HERE.glob("*.gguf"))
     assert [model.name for model in models] == ["noisy.gguf", "steady.gguf"]
     assert sum(model.stat().st_size for model in models) < MOST_BYTES
+
+
+def test_the_readme_has_the_figures_that_were_measured() -> None:
+    """All cells are there, each with all cases, and the tables are made of them."""
+    cells = read(FILE)
+    wanted = list(planned(MODELS))
+    assert [(c.model, c.mode, c.temperature, c.arm) for c in cells] == wanted
+    assert {len(cell.right) for cell in cells} == {CASES}
+    marked = MARKED.search(README.read_text(encoding="utf-8"))
+    assert marked and marked[0] == marked[1] + text(Measured(cells))
 
 
 def answered(case: Case, *calls: Call) -> Got:

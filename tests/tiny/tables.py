@@ -31,7 +31,7 @@ from tiny.template import HERE
 
 FILE: Final = HERE / "measured.jsonl"
 README: Final = HERE.parent.parent / "README.md"
-_MARKED: Final = re.compile(r"(<!-- tiny -->\n).*?(?=<!-- /tiny -->)", re.DOTALL)
+MARKED: Final = re.compile(r"(<!-- tiny -->\n).*?(?=<!-- /tiny -->)", re.DOTALL)
 _SURE: Final = 0.05
 _HEAD: Final = (
     *("model", "tools", "T", "exact calls", "words where due"),
@@ -140,7 +140,7 @@ def main() -> None:
         print(made, end="")
         return
     old = README.read_text(encoding="utf-8")
-    README.write_text(_MARKED.sub(lambda found: found[1] + made, old), encoding="utf-8")
+    README.write_text(MARKED.sub(lambda found: found[1] + made, old), encoding="utf-8")
 
 
 if __name__ == "__main__":
