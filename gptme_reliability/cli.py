@@ -1,5 +1,6 @@
 """The command line: ``check`` and ``lint`` for scripts, ``audit``, ``demo``, ``doctor`` and
-``report`` for people, ``cards``, ``eval``, ``probe``, and ``proxy`` for every other client.
+``report`` for people, ``cards``, ``eval``, ``probe``, ``gate``, and ``proxy`` for every other
+client.
 
 Heavy imports happen inside the commands, so that ``--help`` answers at once.
 """
@@ -17,6 +18,7 @@ from gptme_reliability import __version__
 from gptme_reliability.audit.command import add_audit
 from gptme_reliability.commands.cards import add_cards
 from gptme_reliability.commands.doctor import add_doctor
+from gptme_reliability.commands.gate import add_gate
 from gptme_reliability.commands.probe import add_probe
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.command import add_eval
@@ -47,6 +49,7 @@ commands:
   report   show what `eval run` measured, as a page or as text
   proxy    stand between any OpenAI client and a local server
   probe    find out what a server does for a model, and keep it for plugin and proxy
+  gate     say in your CI whether a model or server still does as well as before
 """
 
 _EPILOG: Final = """\
@@ -134,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_proxy(commands)
     add_probe(commands)
+    add_gate(commands)
     return parser
 
 

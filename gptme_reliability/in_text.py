@@ -126,7 +126,7 @@ class _Answer:
         self._host = host
         self._policy = policy
         self._messages = messages
-        self._offered = Offered(tools, host, policy.aliases)
+        self._offered = Offered(tools, host, policy.aliases, policy.resolve)
         self._whole = output.text or ""
         self._text = self._whole[: policy.max_chars]
         # Where the first and the last word of the answer stand.

@@ -16,6 +16,7 @@ from gptme_reliability.feedback import shorten
 from gptme_reliability.repair.arguments import coerce, fill, unwrap
 from gptme_reliability.repair.typed import type_values
 from gptme_reliability.resolve import (
+    Resolved,
     near_declared,
     properties,
     required,
@@ -120,6 +121,8 @@ class _Attempt:
         for tool in self._tools:
             if tool.name == name:
                 return tool
+        if not self._policy.resolve:
+            return None
         found = resolve_tool(name, self._raw.arguments, self._tools, aliases=self._policy.aliases)
         if found is None:
             return None
@@ -152,7 +155,8 @@ class _Attempt:
 
     def _typed(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
         """Bare texts between tags with the types that the tool's schema gives them."""
-        names = {key: found.name for key, found in resolve_parameters(arguments, tool).items()}
+        renames = self._renames(arguments, tool)
+        names = {key: found.name for key, found in renames.items()}
         typed, notes = type_values(arguments, tool.parameters, names)
         self._note(notes)
         typed, notes = unwrap(typed, tool.parameters)
@@ -193,8 +197,13 @@ class _Attempt:
         self._note(notes)
         return self._without_extras(arguments, tool)
 
+    def _renames(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Resolved]:
+        if not self._policy.resolve:
+            return {}
+        return resolve_parameters(arguments, tool)
+
     def _rename(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
-        renames = resolve_parameters(arguments, tool)
+        renames = self._renames(arguments, tool)
         if not self._policy.aliases:
             renames = {k: r for k, r in renames.items() if r.rule != "parameter_alias"}
         self._note(

@@ -294,6 +294,8 @@ class Policy:
     call a call of a tool that is known to write or run (``read_only`` False) waits, with all
     behind it, and is asked for again: it may build on what the faulty one would have done.  It
     does not wait where the faulty one only reads.
+    ``resolve`` lets names of tools and arguments that are not quite those on offer stand for
+    them; ``aliases`` lets other words do so too.
     ``retries`` is the number of re-asks of one request, however often the host sends it;
     ``max_added_tokens`` and ``max_added_seconds`` bound what they may cost, None for no bound.
     ``backoff`` is how many seconds pass before the second re-ask; it doubles from there on.
@@ -320,6 +322,7 @@ class Policy:
     max_added_seconds: int | None = None
     backoff: float = 0.2
     loops: int = 3
+    resolve: bool = True
     aliases: bool = True
     max_calls: int = 64
     max_chars: int = 8_000_000

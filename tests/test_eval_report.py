@@ -19,6 +19,7 @@ from gptme_reliability.evals.tasks.page import page
 from gptme_reliability.evals.tasks.play import OUTCOMES, Outcome, Played
 from gptme_reliability.evals.tasks.results import Result, Setup, as_line, read_results
 from gptme_reliability.evals.tasks.style import STYLE
+from gptme_reliability.evals.tasks.summary import summary
 from gptme_reliability.evals.tasks.svg import css_class
 
 SETUP = Setup("<b>tiny</b> & co", "llama.cpp", {"temperature": 0.7}, 1, "0.1.0")
@@ -89,6 +90,62 @@ def test_other_settings_are_other_places() -> None:
     other = [replace(one, setup=hot) for one in RESULTS if one.arm == "guarded"]
     cold = [one for one in RESULTS if one.arm == "bare"]
     assert len(cells_of([*cold, *other])) == 3 and pairs_of([*cold, *other]) == []
+
+
+def alone(arm: str, outcomes: Mapping[Outcome, int]) -> list[Result]:
+    """Scenarios that end so in an arm, in this order."""
+    ends = [outcome for outcome, count in outcomes.items() for _ in range(count)]
+    return [result(f"s{n}", arm, outcome) for n, outcome in enumerate(ends)]
+
+
+EARNED: list[tuple[str, Mapping[Outcome, int], str]] = [
+    (
+        "no-repair",
+        {"no call": 8, "done": 12},
+        "repairing earned 40.0% of tasks done [+5.0%, +63.9%] (better in 8, worse in 0 of 20, "
+        "p = 0.00781); earned nothing of tasks without a wrong execution [-16.8%, +16.8%] (better "
+        "in 0, worse in 0 of 20, p = 1)",
+    ),
+    (
+        "no-resolve",
+        {"no call": 3, "done": 17},
+        "resolving names earned nothing of tasks done [-15.7%, +37.9%] (better in 3, worse in 0 "
+        "of 20, p = 0.25); earned nothing of",
+    ),
+    (
+        "no-echo",
+        {"wrong": 8, "done": 12},
+        "doubting echoes earned 40.0% of tasks done [+5.0%, +63.9%] (better in 8, worse in 0 of "
+        "20, p = 0.00781); earned 40.0% of tasks without a wrong execution [",
+    ),
+    (
+        "no-loops",
+        {"done": 20},
+        "stopping loops earned nothing: all 20 scenarios came out the same [-16.8%, +16.8%]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arm", "outcomes", "sentence"), EARNED)
+def test_what_a_stage_earned(arm: str, outcomes: Mapping[Outcome, int], sentence: str) -> None:
+    """In words, with its interval; nothing where the test shows none."""
+    results = [*alone("guarded", {"done": 20}), *alone(arm, outcomes)]
+    lines = list(summary(results))
+    assert any(f"native {arm}: {sentence}" in line for line in lines), lines
+    assert f"{arm}: {sentence}" in Reader(page(results)).text
+
+
+def test_what_a_stage_cost() -> None:
+    """Where tasks are done more often without it."""
+    results = [*alone("guarded", {"wrong": 8, "done": 12}), *alone("no-asking", {"done": 20})]
+    (line,) = (line for line in summary(results) if "no-asking: " in line)
+    assert "asking again cost 40.0% of tasks done [-63.9%, -5.0%]" in line
+    assert "cost 40.0% of tasks without a wrong execution" in line
+
+
+def test_stages_that_nobody_switched_off() -> None:
+    """Nothing is said of them."""
+    assert not any("earned" in line for line in summary(alone("guarded", {"done": 3})))
 
 
 class Reader(HTMLParser):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from eval_world import CASES, SCENARIOS, SOLUTIONS
+from eval_world import CASES, SCENARIOS, SOLUTIONS, connected, native
 
 from gptme_reliability.errors import InputError
+from gptme_reliability.evals.faulty_server import FaultyServer
+from gptme_reliability.evals.scenarios import Answer
 from gptme_reliability.evals.tasks.checker import World, meets, same
+from gptme_reliability.evals.tasks.modes import read_mode
+from gptme_reliability.evals.tasks.play import play
 from gptme_reliability.evals.tasks.scenario import Wanted, read_scenario, read_scenarios
 from gptme_reliability.validate import validate
 
@@ -111,6 +116,76 @@ def test_tools_that_only_take_down() -> None:
     assert world.done and world.wrong == []
     world.run("switch", {"on": True})
     assert world.wrong == ["switch: nobody asked for this call"]
+
+
+SIGNATURE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"what": {"type": "string"}, "on": {"type": "boolean"}},
+    "required": ["what"],
+}
+WANTED_CALL: dict[str, Any] = {"name": "switch", "arguments": {"what": "lamp"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "accepts", "found"),
+    [
+        ({"what": "lamp"}, True, {}, "done"),
+        ({"what": "lamp", "force": True}, False, {}, "switch: nobody asked for its force"),
+        ({"what": "lamp", "force": True}, True, {}, "unexpected argument 'force'"),
+        ({"what": "lamp", "force": True}, False, {"force": [True]}, "done"),
+        ({"what": "lamp", "on": False}, True, {}, "switch: nobody asked for its on"),
+        ({"what": "lamp", "on": False}, True, {"on": [False]}, "done"),
+        ({"what": "door", "force": True}, False, {}, "switch: nobody asked for this call"),
+        ({"what": 3}, False, {}, "switch: nobody asked for this call"),
+        ({"on": True}, False, {}, "missing the argument 'what'"),
+    ],
+)
+def test_arguments_that_nobody_asked_for(
+    arguments: dict[str, Any], closed: bool, accepts: dict[str, list[Any]], found: str
+) -> None:
+    """They make a call another one where the tool takes them: a wrong one, which is not the one
+    that was wanted.  Where no function could be called so, nothing ran."""
+    schema = {**SIGNATURE, "additionalProperties": False} if closed else SIGNATURE
+    row = {
+        "id": "lamp",
+        "user": "Switch the lamp.",
+        "tools": [{"function": {"name": "switch", "parameters": schema}}],
+        "calls": [{**WANTED_CALL, "accepts": accepts}],
+    }
+    world = World(read_scenario(row))
+    if "argument '" in found:
+        with pytest.raises(TypeError, match=found):
+            world.run("switch", arguments)
+        assert (world.executed, world.wrong, world.done) == (0, [], False)
+        return
+    world.run("switch", arguments)
+    assert (world.wrong or ["done"]) == [found]
+    assert world.done is (found == "done") and world.executed == 1
+
+
+@pytest.mark.parametrize(
+    ("closed", "arm", "ended"),
+    [
+        (False, "bare", "wrong"),
+        (False, "guarded", "wrong"),
+        (True, "bare", "no call"),
+        (True, "guarded", "done"),
+    ],
+)
+def test_an_argument_too_many_is_counted_alike(closed: bool, arm: str, ended: str) -> None:
+    """An open schema admits it, so that no guard may take it away, and it is wrong in each arm;
+    where the schema is closed, a plain host reads an error and the guard leaves it out."""
+    schema = {**SIGNATURE, "additionalProperties": not closed}
+    tools = [{"function": {"name": "switch", "parameters": schema}}]
+    row = {"id": "lamp", "user": "Switch it.", "tools": tools, "calls": [WANTED_CALL]}
+    written = native([{"name": "switch", "arguments": {"what": "lamp", "note": "please"}}])
+
+    def model(body: Mapping[str, Any]) -> Answer:
+        return {"text": "Done."} if len(body["messages"]) > 1 else written
+
+    with FaultyServer(model) as server:
+        played = play(read_scenario(row), read_mode("native"), arm, connected(server.url), 1)
+    assert played.outcome == ended
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import pytest
 from laws import TOOLS
 
 from gptme_reliability import Accept, ModelOutput, Policy, Retry, ToolDefinition, check
+from gptme_reliability.in_text import check_in_text
 from gptme_reliability.resolve import resolve_parameters, resolve_tool
+from gptme_reliability.types import HostFormat
 
 CASES = Path(__file__).parent / "cases"
 
@@ -58,3 +60,28 @@ def test_aliases_can_be_switched_off() -> None:
     assert isinstance(check(call("bash", {"command": "ls"}), TOOLS, policy), Retry)
     assert isinstance(check(call("shell", {"cmd": "ls"}), TOOLS, policy), Retry)
     assert isinstance(check(call("Shell", {"command": "ls"}), TOOLS, policy), Accept)
+
+
+def test_names_as_they_are_written() -> None:
+    """Where names are not resolved, neither spellings nor other words stand for them."""
+    policy = Policy(resolve=False)
+    for name, arguments in (
+        ("shell", {"cmd": "ls"}),
+        ("shell", {"Command": "ls"}),
+        ("bash", {"command": "ls"}),
+        ("Shell", {"command": "ls"}),
+    ):
+        assert isinstance(check(call(name, arguments), TOOLS), Accept)
+        verdict = check(call(name, arguments), TOOLS, policy)
+        assert isinstance(verdict, Retry) and verdict.calls == ()
+    assert check(call("shell", {"command": "ls"}), TOOLS, policy).calls
+
+
+@pytest.mark.parametrize("tag", ["Shell", "run_command"])
+def test_tags_as_they_are_written(tag: str) -> None:
+    """The same for a host that reads calls in the text."""
+    host = HostFormat("markdown", {"shell": "shell"}, {"shell": "json"})
+    output = ModelOutput(f'```{tag}\n{{"command": "ls"}}\n```')
+    understood = check_in_text(output, TOOLS, host)
+    assert [made.name for made in understood.calls] == ["shell"]
+    assert check_in_text(output, TOOLS, host, Policy(resolve=False)).calls == ()

@@ -30,6 +30,7 @@ class Offered:
     tools: Sequence[ToolDefinition]
     host: HostFormat
     aliases: bool = True
+    resolve: bool = True
 
     @property
     def blocks(self) -> Mapping[str, str]:
@@ -47,7 +48,7 @@ class Offered:
     def tool(self, tag: str) -> ToolDefinition | None:
         """The tool that a tag means, be it another spelling or another word for it."""
         name = self.blocks.get(tag)
-        if name is None:
+        if name is None and self.resolve:
             known = [replace(tool, name=block) for block, tool in self._by_block().items()]
             found = resolve_tool(tag, None, known, aliases=False)
             name = found.name if found else self._alias(tag)

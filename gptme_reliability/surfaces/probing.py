@@ -12,6 +12,7 @@ from gptme_reliability.backends import Backend
 from gptme_reliability.errors import InputError
 from gptme_reliability.probe.card import CapabilityCard
 from gptme_reliability.probe.context import LIST
+from gptme_reliability.probe.run import Asking as Steps
 from gptme_reliability.probe.run import CannotProbe, Probed, probe
 from gptme_reliability.probe.sample import Ask, Heard
 from gptme_reliability.surfaces.endpoint import fetching
@@ -25,9 +26,18 @@ _MOST_NAMES: Final = 5
 Started = Callable[[str, Backend], None]
 """Told the model and the backend before the first canary goes out."""
 
+Asking = Callable[[int], None]
+"""Told before each request how many were made."""
+
 
 def probe_server(
-    endpoint: str, model: str | None, *, key: str | None, seconds: float, started: Started
+    endpoint: str,
+    model: str | None,
+    *,
+    key: str | None,
+    seconds: float,
+    started: Started,
+    asking: Asking = lambda made: None,
 ) -> tuple[CapabilityCard, Probed]:
     """Probe a server for a model, by default the only one it has.
 
@@ -50,7 +60,8 @@ def probe_server(
             name = (model or "").removeprefix("local/") or _only_model(endpoint, fetch)
             served = look(fetch, name)
             started(name, served.backend)
-            probed = _drive(client, root, name, served.backend, seconds)
+            steps = probe(name, served.backend)
+            probed = _drive(client, root, steps, seconds, asking)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         raise InputError(f"{endpoint} cannot be probed ({reason}); is the server up?") from None
@@ -102,12 +113,14 @@ def _card(endpoint: str, model: str, served: Served, probed: Probed) -> Capabili
     )
 
 
-def _drive(client: Any, root: str, model: str, backend: Backend, seconds: float) -> Probed:
-    asking = probe(model, backend)
+def _drive(client: Any, root: str, steps: Steps[Probed], seconds: float, asking: Asking) -> Probed:
+    made = 0
     try:
-        ask = next(asking)
+        ask = next(steps)
         while True:
-            ask = asking.send(_send(client, root, ask, seconds))
+            asking(made)
+            ask = steps.send(_send(client, root, ask, seconds))
+            made += 1
     except StopIteration as end:
         result: Probed = end.value
         return result

@@ -8,6 +8,8 @@ from typing import Any
 
 from gptme_reliability.evals.tasks.scenario import Scenario, Wanted
 from gptme_reliability.evals.tasks.worlds import State, act
+from gptme_reliability.resolve import properties, required
+from gptme_reliability.types import ToolDefinition
 
 
 class World:
@@ -22,6 +24,7 @@ class World:
         self._state: State = deepcopy({kind: dict(all_) for kind, all_ in scenario.given.items()})
         self._missing = list(scenario.calls)
         self._reading = {tool.name for tool in scenario.tools if tool.read_only}
+        self._recorded = {t.name: t for t in scenario.tools if t.name in scenario.recorded}
         self.executed = 0
         self.wrong: list[str] = []
 
@@ -32,8 +35,11 @@ class World:
             Exception: whatever the tool raises; then it did nothing.
         """
         before = deepcopy(self._state)
-        recorded = name in self._scenario.recorded
-        result = "done" if recorded else act(self._state, name, deepcopy(dict(arguments)))
+        if name in self._recorded:
+            _require_bound(self._recorded[name], arguments)
+            result: Any = "done"
+        else:
+            result = act(self._state, name, deepcopy(dict(arguments)))
         self.executed += 1
         fault = self._fault(name, arguments, list(self._strayed(before)))
         if fault:
@@ -65,9 +71,18 @@ class World:
         wanted = next((w for w in self._missing if w.name == name and meets(arguments, w)), None)
         if wanted is not None:
             self._missing.remove(wanted)
-        elif name in self._scenario.recorded and name not in self._reading:
-            return "nobody asked for this call"
+        elif name in self._recorded and name not in self._reading:
+            return self._unwanted(name, arguments)
         return None
+
+    def _unwanted(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """What is wrong with a call that nobody asked for as it is."""
+        for wanted in self._missing:
+            extra = sorted(arguments.keys() - {*wanted.arguments, *wanted.accepts})
+            asked = {key: value for key, value in arguments.items() if key not in extra}
+            if extra and wanted.name == name and meets(asked, wanted):
+                return f"nobody asked for its {', '.join(extra)}"
+        return "nobody asked for this call"
 
     def _strayed(self, before: State) -> Iterator[str]:
         """The things that this call made what they may not be at any time."""
@@ -92,6 +107,24 @@ class World:
             for name in named
         }
         return sorted(found, key=repr)
+
+
+def _require_bound(tool: ToolDefinition, arguments: Mapping[str, Any]) -> None:
+    """That a function with this signature could be called so; its types are not looked at.
+
+    What the schema does not declare is taken where the schema admits it: the tool may do
+    anything with it, so that such a call is another one than that without.
+
+    Raises:
+        TypeError: as Python does.
+    """
+    missing = [key for key in required(tool) if key not in arguments]
+    if missing:
+        raise TypeError(f"{tool.name}() is missing the argument {missing[0]!r}")
+    if tool.parameters.get("additionalProperties") is False:
+        unknown = [key for key in arguments if key not in properties(tool)]
+        if unknown:
+            raise TypeError(f"{tool.name}() got an unexpected argument {unknown[0]!r}")
 
 
 def meets(arguments: Mapping[str, Any], wanted: Wanted) -> bool:

@@ -17,8 +17,8 @@ arms, what stands between the model and the tools:
   bare       a plain host: runs what it reads, errors go back to the model as results
   strict     the same, and arguments are validated first
   guarded    this package: checked, repaired, asked again
-  no-repair, no-inferred, no-aliases, no-asking, no-resample, no-force, no-structure,
-  no-prompt, no-respond, no-loops
+  no-repair, no-inferred, no-resolve, no-aliases, no-asking, no-resample, no-force,
+  no-structure, no-prompt, no-respond, no-loops, no-echo
              the guard with one stage switched off; "ablation" stands for all of them
 
 modes, how the model is asked:
@@ -34,7 +34,7 @@ _EPILOG: Final = """\
 A task is done when the final state is exactly what was wanted, no call did anything else on the
 way, and the model came to an end. Scenarios that ask for no call are done by an answer in text.
 
-A file of your own for --scenarios holds a scenario a line:
+A file of your own for --scenarios holds a scenario a line; a directory, such files (.jsonl):
 
   {"id": "lamp", "user": "Switch the lamp on.", "tools": [{"type": "function", ...}],
    "calls": [{"name": "switch", "arguments": {"what": "lamp", "on": true}}]}
@@ -67,13 +67,23 @@ def add_run(kinds: Any) -> None:
     run.add_argument("--modes", metavar="LIST", default="native", help="default: native")
     run.add_argument("--arms", metavar="LIST", default="bare,guarded", help="default: bare,guarded")
     run.add_argument("--only", metavar="PATTERN", default="*", help="of ids or categories")
-    run.add_argument("--scenarios", metavar="FILE", type=Path, help="instead of those shipped")
-    run.add_argument("--repeat", metavar="N", type=_count, default=1, help="default: 1")
+    run.add_argument(
+        "--scenarios",
+        metavar="PATH",
+        type=Path,
+        help="a file or directory, instead of those shipped",
+    )
+    run.add_argument("--repeat", metavar="N", type=count, default=1, help="default: 1")
     run.add_argument("--seed", metavar="N", type=int, default=1, help="where all draws come from")
     run.add_argument("--temperature", metavar="T", type=float, help="default: the server's")
-    run.add_argument("--max-tokens", metavar="N", type=_count, default=1024, help="default: 1024")
+    run.add_argument("--max-tokens", metavar="N", type=count, default=1024, help="default: 1024")
     run.add_argument(
-        "--param", metavar="KEY=JSON", action="append", default=[], help="more for each request"
+        "--param",
+        metavar="KEY=JSON",
+        action="append",
+        type=parameter,
+        default=[],
+        help="more for each request",
     )
     run.add_argument("--timeout", metavar="S", type=float, default=120.0, help="for a request")
     run.add_argument("--key-env", metavar="NAME", help="environment variable with an API key")
@@ -82,10 +92,20 @@ def add_run(kinds: Any) -> None:
     run.set_defaults(run=_run, error=run.error)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of something, of which there is at least one."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a number from 1 on, not {text!r}")
     return int(text)
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """A parameter of requests, ``KEY=JSON``."""
+    key, _, value = text.partition("=")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: behind = must stand JSON") from None
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -130,10 +150,4 @@ def _params(arguments: argparse.Namespace) -> dict[str, Any]:
     params: dict[str, Any] = {"max_tokens": arguments.max_tokens}
     if arguments.temperature is not None:
         params["temperature"] = arguments.temperature
-    for text in arguments.param:
-        key, _, value = text.partition("=")
-        try:
-            params[key] = json.loads(value)
-        except ValueError:
-            arguments.error(f"--param {text}: behind = must stand JSON")
-    return params
+    return {**params, **dict(arguments.param)}

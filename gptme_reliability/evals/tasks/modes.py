@@ -87,6 +87,7 @@ def _without(rung: str) -> _Change:
 _SWITCHED_OFF: Final[Mapping[str, _Change]] = {
     "no-repair": lambda policy: replace(policy, allow=frozenset()),
     "no-inferred": lambda policy: replace(policy, allow=frozenset({"lossless"})),
+    "no-resolve": lambda policy: replace(policy, resolve=False),
     "no-aliases": lambda policy: replace(policy, aliases=False),
     "no-asking": lambda policy: replace(policy, retries=0),
     "no-resample": _without("resample"),
@@ -95,13 +96,31 @@ _SWITCHED_OFF: Final[Mapping[str, _Change]] = {
     "no-prompt": _without("prompt"),
     "no-respond": lambda policy: replace(policy, respond=False),
     "no-loops": lambda policy: replace(policy, loops=0),
+    "no-echo": lambda policy: replace(policy, echo_guard=False),
 }
 """The guard with one stage switched off.
 
 ``no-repair`` executes only what is right as it stands, names included; ``no-inferred`` changes
-spelling only; ``no-aliases`` forgets other names of tools and arguments; ``no-asking`` never
-asks a model again.
+spelling only; ``no-resolve`` takes names as they are written; ``no-aliases`` forgets other words
+for tools and arguments; ``no-asking`` never asks a model again; ``no-loops`` and ``no-echo`` run
+what only goes round in circles, and what only repeats a quotation.
 """
+
+STAGES: Final[Mapping[str, str]] = {
+    "no-repair": "repairing",
+    "no-inferred": "inferring",
+    "no-resolve": "resolving names",
+    "no-aliases": "other words for names",
+    "no-asking": "asking again",
+    "no-resample": "drawing again",
+    "no-force": "forcing a call",
+    "no-structure": "holding to a schema",
+    "no-prompt": "tools in the prompt",
+    "no-respond": "the tool for talking",
+    "no-loops": "stopping loops",
+    "no-echo": "doubting echoes",
+}
+"""What each of these arms does without, in words."""
 
 ABLATION: Final = tuple(_SWITCHED_OFF)
 ARMS: Final = (BARE, STRICT, GUARDED, *ABLATION)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
+from gptme_reliability.evals.tasks.earned import earnings
 from gptme_reliability.evals.tasks.figures import Cell, Pair, Place, Share, cells_of, pairs_of
 from gptme_reliability.evals.tasks.modes import ABLATION, BARE, GUARDED, STRICT, read_mode
 from gptme_reliability.evals.tasks.play import OUTCOMES
@@ -31,7 +32,9 @@ did what nobody wanted. Arms: <b>bare</b> is a plain host that hands errors back
 between; the others are the guard with one stage switched off.</p>
 <p>Lines over bars are 95&nbsp;% intervals (Wilson) over scenarios: repeats of a scenario make its
 share finer, not the interval narrower. p is that of the exact two-sided McNemar test over
-scenarios; many tests on one page find something by chance.</p>"""
+scenarios; many tests on one page find something by chance. What a stage earned is the share of
+scenarios that came out better for having it, less those that came out worse; where p is 0.05 or
+more, the test shows nothing. Its interval is exact, and wide where few scenarios differ.</p>"""
 
 
 def page(results: Sequence[Result]) -> str:
@@ -150,7 +153,15 @@ def _ablation(cells: Sequence[Cell], pairs: Sequence[Pair]) -> str:
     done = _shares(own, "tasks done", lambda cell: cell.done)
     wrong = _shares(own, "tasks with a wrong execution", lambda cell: cell.wrong)
     table = _table_of_pairs(pairs, ablation=True)
-    return f"<h3>Tasks done</h3>{done}<h3>Wrong executions</h3>{wrong}{table}"
+    told = "".join(
+        f"<li>{escape(f'{place.model} {_titled(place)}: {sentence}')}</li>"
+        for place, sentence in earnings(pairs)
+    )
+    parts = (
+        f"<h3>What each stage earned</h3><ul>{told}</ul>",
+        f"<h3>Tasks done</h3>{done}<h3>Wrong executions</h3>{wrong}{table}",
+    )
+    return "".join(parts)
 
 
 # --- tables -------------------------------------------------------------------------------

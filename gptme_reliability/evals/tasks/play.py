@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gptme_reliability.evals.tasks.channels import Asked, Message, channel_of, host_format
@@ -36,13 +36,14 @@ OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the model is, and what every request says besides."""
+    """Where the model is, what every request says besides, and what the guard knows of it."""
 
     endpoint: str
     model: str
     key: str = "none"
     params: Mapping[str, Any] | None = None
     timeout: float = 120.0
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ def play(scenario: Scenario, mode: Mode, arm: str, connection: Connection, seed:
 
 def _settings(scenario: Scenario, mode: Mode, arm: str, connection: Connection) -> Settings:
     # A family would choose another dialect than a host on its own asks for.
-    facts = ModelFacts(native_tools=False) if mode.format == "prompted" else ModelFacts()
+    facts = connection.facts
+    if mode.format == "prompted":
+        facts = replace(facts, native_tools=False)
     return Settings(
         model=f"local/{connection.model}",
         policy=policy_of(arm, mode),

@@ -95,11 +95,14 @@ def _result(row: Mapping[str, Any]) -> Result:
 
 
 @contextmanager
-def results_file(path: Path | None, *, resume: bool) -> Iterator[Callable[[Result], None]]:
+def results_file(
+    path: Path | None, *, resume: bool = False, replace: bool = False
+) -> Iterator[Callable[[Result], None]]:
     """A function that appends a result to the file; does nothing without one.
 
     Raises:
-        InputError: the file exists and is not to be resumed, or cannot be written.
+        InputError: the file exists and is neither to be resumed nor replaced, or cannot be
+            written.
     """
     if path is None:
         yield lambda result: None
@@ -107,7 +110,8 @@ def results_file(path: Path | None, *, resume: bool) -> Iterator[Callable[[Resul
     try:
         if resume and path.exists():
             _cut(path)
-        file = open(path, "ab" if resume else "xb", buffering=0)  # noqa: SIM115
+        mode = "ab" if resume else "wb" if replace else "xb"
+        file = open(path, mode, buffering=0)  # noqa: SIM115
     except FileExistsError:
         raise InputError(f"{path} exists; go on with --resume, or delete it") from None
     except OSError as error:

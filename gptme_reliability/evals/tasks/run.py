@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +15,7 @@ from gptme_reliability import __version__
 from gptme_reliability.errors import InputError
 from gptme_reliability.evals.tasks.modes import HOSTS_OWN, Mode, makes_sense
 from gptme_reliability.evals.tasks.play import Connection, play
+from gptme_reliability.evals.tasks.progress import progress
 from gptme_reliability.evals.tasks.results import Key, Result, Setup, read_results, results_file
 from gptme_reliability.evals.tasks.scenario import Scenario
 from gptme_reliability.evals.tasks.summary import print_summary
@@ -46,6 +47,11 @@ class Job:
     def key(self) -> Key:
         """What its result is a result of."""
         return self.scenario.id, self.mode.name, self.arm, self.repeat
+
+    @property
+    def words(self) -> str:
+        """What is being played, for people."""
+        return f"{self.scenario.id} {self.mode.name} {self.arm}"
 
 
 def seed_of(job: Job, seed: int) -> int:
@@ -105,20 +111,14 @@ def evaluate(
     interrupted = False
     with ExitStack() as stack:
         write = stack.enter_context(results_file(results, resume=resume))
-        show = stack.enter_context(_progress(len(jobs)))
+        show = stack.enter_context(progress())
         try:
             for number, job in enumerate(jobs):
-                show(number, job)
+                show(number, len(jobs), job.words)
                 if job.key in have:
                     continue
-                scenario, seed = job.scenario, seed_of(job, plan.seed)
-                played = play(scenario, job.mode, job.arm, connection, seed)
-                result = Result(
-                    *(setup, scenario.id, scenario.category, scenario.digest),
-                    *(job.mode.name, job.arm, job.repeat, played),
-                )
-                write(result)
-                found.append(result)
+                found.append(result_of(job, setup, connection))
+                write(found[-1])
         except KeyboardInterrupt:
             interrupted = True
     print_summary(found)
@@ -129,6 +129,20 @@ def evaluate(
     return int(any(result.played.broken for result in found))
 
 
+def result_of(job: Job, setup: Setup, connection: Connection) -> Result:
+    """Play a task.
+
+    Raises:
+        InputError: the server cannot be asked at all.
+    """
+    scenario = job.scenario
+    played = play(scenario, job.mode, job.arm, connection, seed_of(job, setup.seed))
+    return Result(
+        *(setup, scenario.id, scenario.category, scenario.digest),
+        *(job.mode.name, job.arm, job.repeat, played),
+    )
+
+
 def _require_same(found: Sequence[Result], setup: Setup, jobs: Sequence[Job]) -> None:
     digests: Mapping[str, str] = {job.scenario.id: job.scenario.digest for job in jobs}
     for result in found:
@@ -136,26 +150,3 @@ def _require_same(found: Sequence[Result], setup: Setup, jobs: Sequence[Job]) ->
             raise InputError(f"the results are of another run: {result.setup}, not {setup}")
         if digests.get(result.scenario, result.digest) != result.digest:
             raise InputError(f"scenario {result.scenario!r} was another one in these results")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, Job], None]]:
-    """A function to call with every task: moves a bar on a terminal, silent elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield lambda number, job: None
-        return
-    text = TextColumn("{task.description}", markup=False)
-    columns = (BarColumn(), MofNCompleteColumn(), Remaining(), text)
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total)
-
-        def show(number: int, job: Job) -> None:
-            words = f"{job.scenario.id} {job.mode.name} {job.arm}"
-            progress.update(task, completed=number, description=words)
-
-        yield show

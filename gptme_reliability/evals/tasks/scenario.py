@@ -6,8 +6,10 @@ A scenario is one line of JSON:
     its name, and the kind of task that it is counted with.
 ``tools``
     those on offer: names of shipped tools (``worlds.py``), or OpenAI tool objects.  The latter
-    only take down what they are called with and answer "done"; unless they are marked
-    ``annotations.readOnlyHint``, each call that is not among ``calls`` is a wrong one.
+    only take down what they are called with and answer "done", and raise as a function would
+    where a required argument is missing or one is not declared and the schema closed; unless
+    they are marked ``annotations.readOnlyHint``, each call that is not among ``calls`` is a wrong
+    one, be it for an argument alone that nobody asked for.
 ``user``
     what the user says; or ``messages``, the conversation so far.
 ``given``
@@ -95,16 +97,24 @@ class Scenario:
 
 def shipped_scenarios() -> list[Scenario]:
     """The scenarios of this package."""
-    files = sorted(_FIXTURES.glob("*.jsonl"))
-    return [scenario for path in files for scenario in read_scenarios(path)]
+    return read_scenarios(_FIXTURES)
 
 
 def read_scenarios(path: Path) -> list[Scenario]:
-    """The scenarios of a file.
+    """The scenarios of a file, or of all ``.jsonl`` files in a directory by their names.
 
     Raises:
         InputError: it cannot be read, or a line of it is none; the message says which.
     """
+    if not path.is_dir():
+        return _in_file(path)
+    files = sorted(path.glob("*.jsonl"))
+    if not files:
+        raise InputError(f"{path} holds no .jsonl files of scenarios")
+    return [scenario for file in files for scenario in _in_file(file)]
+
+
+def _in_file(path: Path) -> list[Scenario]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from gptme_reliability.evals.tasks.earned import earnings
 from gptme_reliability.evals.tasks.figures import Cell, Pair, Place, Share, cells_of, pairs_of
 from gptme_reliability.evals.tasks.modes import BARE, GUARDED, STRICT
 from gptme_reliability.evals.tasks.play import OUTCOMES
@@ -40,7 +41,9 @@ def summary(results: Sequence[Result]) -> Iterator[str]:
     yield "requests, tokens and seconds: means for a task"
     yield ""
     yield from _failures(cells)
-    yield from _pairs(pairs_of(results))
+    pairs = pairs_of(results)
+    yield from _pairs(pairs)
+    yield from _stages(pairs)
 
 
 def _row(cell: Cell) -> str:
@@ -67,7 +70,7 @@ def _failures(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def _pairs(pairs: Sequence[Pair]) -> Iterator[str]:
-    shown = [pair for pair in pairs if pair.second.arm in _MAIN or _differs(pair)]
+    shown = [pair for pair in pairs if pair.second.arm in _MAIN]
     if shown:
         yield "on the same scenarios (exact McNemar test)"
     for pair in shown:
@@ -76,12 +79,17 @@ def _pairs(pairs: Sequence[Pair]) -> Iterator[str]:
             f"{pair.worse} of {pair.scenarios}, p = {pair.p:.3g}; wrong less often in "
             f"{pair.less_wrong}, more often in {pair.more_wrong}, p = {pair.p_wrong:.3g}"
         )
-    if len(shown) < len(pairs):
-        yield f"  switching off a stage made no difference in {len(pairs) - len(shown)} other cases"
 
 
-def _differs(pair: Pair) -> bool:
-    return any((pair.better, pair.worse, pair.less_wrong, pair.more_wrong))
+def _stages(pairs: Sequence[Pair]) -> Iterator[str]:
+    told = list(earnings(pairs))
+    if told:
+        yield ""
+        yield "what each stage earned: the guard against the guard without it, same scenarios;"
+        yield "shares of scenarios with 95 % intervals; nothing where the exact McNemar test has"
+        yield "p = 0.05 or more; of many tests, some find something by chance"
+    for place, sentence in told:
+        yield f"  {named(place)}: {sentence}"
 
 
 def named(place: Place) -> str:
