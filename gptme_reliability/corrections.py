@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from gptme_reliability.errors import ToolDefinitionError
-from gptme_reliability.resolve import properties, required
+from gptme_reliability.resolve import properties, required, restricts
 from gptme_reliability.types import Attempted, ToolDefinition
 from gptme_reliability.validate import validate
 
@@ -34,23 +34,33 @@ def valid_values(tool: ToolDefinition, written: Mapping[str, Any]) -> dict[str, 
 
 
 def likely_values(tool: ToolDefinition, written: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that were written under names that the tool does not have, by the required
-    parameters that they may have been meant for: those that only one of them can be for.
+    """Values that were written under names that the tool does not have, by the parameters that
+    they may have been meant for: those that only one of them can be for.
 
-    For showing to the model, never for running: it decides.
+    What is missing goes before what may be left out.  For showing to the model, never for
+    running: it decides.
     """
-    strayed = {key: value for key, value in written.items() if key not in properties(tool)}
-    missing = [key for key in required(tool) if key in properties(tool) and key not in written]
-    if len(strayed) > _MOST_STRAYED:
-        return {}
-    fitting = {
-        name: {key for key, value in strayed.items() if _takes(tool, name, value)}
-        for name in missing
+    declared = properties(tool)
+    strayed = {
+        key: value
+        for key, value in written.items()
+        if key not in declared and not restricts(key, value)
     }
+    if not strayed or len(strayed) > _MOST_STRAYED:
+        return {}
+    absent = [key for key in declared if key not in written]
+    needed = set(required(tool))
+    found = _matched(tool, [key for key in absent if key in needed], strayed)
+    return found | _matched(tool, [key for key in absent if key not in needed], strayed)
+
+
+def _matched(tool: ToolDefinition, names: Sequence[str], strayed: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that only one of the values fits, or one of those left; takes them out."""
+    fitting = {name: {k for k, v in strayed.items() if _takes(tool, name, v)} for name in names}
     found: dict[str, Any] = {}
     while only := next((name for name, keys in fitting.items() if len(keys) == 1), None):
         (key,) = fitting.pop(only)
-        found[only] = strayed[key]
+        found[only] = strayed.pop(key)
         for keys in fitting.values():
             keys.discard(key)
     return found

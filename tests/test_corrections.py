@@ -46,11 +46,15 @@ def convert(**arguments: Any) -> dict[str, Any]:
     ("written", "meant"),
     [
         ({"number": 11.5, "unit": "yard"}, {"value": 11.5}),
-        ({"number": 11.5, "from": "yard"}, {"value": 11.5, "unit": "yard"}),
+        ({"number": 11.5, "of": "yard"}, {"value": 11.5, "unit": "yard"}),
+        ({"number": 11.5, "from": "yard"}, {"value": 11.5}),
         ({"number": "many", "unit": "yard"}, {}),
         ({"number": 1, "amount": 2, "unit": "yard"}, {}),
         ({"value": 1, "from": "foot"}, {}),
-        ({"value": 1, "unit": "yard", "places": 2}, {}),
+        ({"value": 1, "unit": "yard", "places": 2}, {"digits": 2}),
+        ({"unit": "yard", "places": 2}, {"value": 2}),
+        ({"value": 1, "unit": "yard", "places": 2, "round": 3}, {}),
+        ({"unit": "yard", "limit": 2}, {}),
         ({f"n{count}": count for count in range(99)}, {}),
     ],
 )
