@@ -65,7 +65,7 @@ FOREIGN: Final = frozenset(
 _FILE: Final = re.compile(r"[\w./-]+\.(?:py|jsonl|json|toml|md|yaml|txt|html)")
 _DIRECTORY: Final = re.compile(r"(?:\w+/)+|\w+(?:/\w+)+")
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-_TEST: Final = re.compile(r"(?:(tests/\w+\.py)::)?(test_\w+)")
+_TEST: Final = re.compile(r"(?:(tests/[\w/]+\.py)::)?(test_\w+)")
 _MEMBER: Final = re.compile(r"`([\w/]+\.py)`, `(\w+(?:\.\w+)?)`")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 

@@ -121,3 +121,32 @@ assert [dict(c.arguments) for c in verdict.calls] == [{{"command": "ls"}}], verd
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_core_cards_and_fixtures_need_no_surface() -> None:
+    """What could go into another package by itself: its own modules, the data, the scenarios."""
+    code = f"""
+import importlib, sys
+for name in (*{FOREIGN!r}, "gptme_reliability.surfaces"):
+    sys.modules[name] = None
+for name in {sorted(_below_the_top())!r}:
+    importlib.import_module(name)
+from gptme_reliability.cards import load_cards
+from gptme_reliability.data import data_dir
+from gptme_reliability.evals.scenarios import demo_scenarios
+from gptme_reliability.evals.tasks.scenario import shipped_scenarios
+assert load_cards([data_dir("sampling_cards")])
+assert demo_scenarios() and shipped_scenarios()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def _below_the_top() -> set[str]:
+    """Every module of the layers under the surfaces."""
+    names = set()
+    for path in modules():
+        if RANK.get(layer_of(path), len(LAYERS)) < len(LAYERS) - 1:
+            relative = path.relative_to(PACKAGE.parent).with_suffix("")
+            names.add(".".join(relative.parts).removesuffix(".__init__"))
+    return names

@@ -109,7 +109,7 @@ def ablated(measured: Measured) -> Iterator[str]:
 def earned(whole: Cell, without: Cell) -> str:
     """What a stage earned: right answers and wrong calls, as far as that is no chance."""
     found = [
-        f"{sum(a) - sum(b):+d} {what} of {len(a)} (p = {_p(a, b):.3f})"
+        f"{sum(a) - sum(b):+d} {what} of {len(a)} (p {_shown(_p(a, b))})"
         for what, a, b in (
             ("right", whole.right, without.right),
             ("wrong", whole.wrong, without.wrong),
@@ -117,6 +117,10 @@ def earned(whole: Cell, without: Cell) -> str:
         if _p(a, b) < _SURE
     ]
     return ", ".join(found) or "nothing that could not be chance"
+
+
+def _shown(p: float) -> str:
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _p(one: Sequence[bool], other: Sequence[bool]) -> float:
