@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from demo_picture import PICTURE, picture, printed
 
 from gptme_reliability.evals.demo import jobs
 from gptme_reliability.evals.scenarios import demo_scenarios
@@ -39,6 +41,10 @@ def test_whole_demo() -> None:
     count = len(demo_scenarios())
     assert f"with the plugin: {count} of {count} right" in done.stdout, done.stdout
     assert "\x1b" not in done.stdout
+    shown = PICTURE.read_text("utf-8")
+    if f": gptme {version('gptme')} " in shown:  # another gptme misbehaves otherwise
+        drawn = picture(printed(done.stdout), version("gptme"))
+        assert drawn == shown, "run `python tests/demo_picture.py --write`"
 
 
 def test_unknown_kind() -> None:

@@ -116,3 +116,13 @@ def test_two_commands() -> None:
     assert len(commands) == 2
     assert commands[0].endswith("gptme-reliability demo")
     assert commands[1].endswith("pytest -q")
+
+
+def test_ci_finds_the_command_of_the_readme() -> None:
+    """It installs and tests exactly as the README says."""
+    ci = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
+    (find,) = re.findall(r"\$\((sed -n .+ README\.md)\)", ci)
+    found = subprocess.run(["bash", "-c", find], cwd=README.parent, capture_output=True, text=True)
+    assert found.stdout.startswith("python3 -m venv .venv && ")
+    assert found.stdout.rstrip().endswith(".venv/bin/python -m pytest -q")
+    assert found.stdout.count("\n") == 1
