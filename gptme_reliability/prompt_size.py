@@ -44,8 +44,9 @@ def doubtful(request: ModelRequest, usage: Mapping[str, Any] | None) -> Counts |
     None where the server counted enough for all of it, or says nothing.
     """
     said = _count((usage or {}).get("prompt_tokens"))
-    enough = _said(request) // _DENSE + _written(request.tools) // (2 * _CHARACTERS)
-    if said is None or said >= enough:
+    if said is None:
+        return None
+    if said >= _said(request) // _DENSE + _written(request.tools) // (2 * _CHARACTERS):
         return None
     messages = least_for_messages(request.messages)
     return Counts(said, said + _cached(usage or {}), messages, messages + _names(request.tools))

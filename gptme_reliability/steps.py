@@ -26,6 +26,8 @@ _PLACE: Final = re.compile(
     r"xml|lock|env|pdf|ipynb)\b",
     re.IGNORECASE,
 )
+# What every place holds, and prose hardly ever.
+_DOTTED: Final = re.compile(r"\.\S|://")
 _EMPHASIS: Final = re.compile(r"\*{2,3}|__|^#{1,6} ", re.MULTILINE)
 # A clause begins here: at the start of a sentence, or behind one of these.
 _CLAUSE_ZH: Final = re.compile(
@@ -83,7 +85,8 @@ def _asked_for_a_text(messages: Sequence[Mapping[str, Any]]) -> bool:
 
 def _plain(text: str) -> str:
     text = _EMPHASIS.sub("", text.replace("’", "'"))
-    return _PLACE.sub("CODE", _CODE.sub("CODE", text))
+    text = _CODE.sub("CODE", text)
+    return _PLACE.sub("CODE", text) if _DOTTED.search(text) else text
 
 
 def _is_plan(tail: str) -> bool:

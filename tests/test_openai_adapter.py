@@ -39,6 +39,30 @@ def test_a_request_survives_reading_and_writing() -> None:
     assert list(write_request(request)) == list(body)
 
 
+def offered(enum: Any) -> list[dict[str, Any]]:
+    schema = {"type": "object", "properties": {"to": {"type": "integer", "enum": enum}}}
+    return [{"type": "function", "function": {"name": "look", "parameters": schema}}]
+
+
+@pytest.mark.parametrize("enum", [[1], [True], [1.0], [-0.0], [0.0], [[1]], [(1,)], [None]])
+def test_equal_tools_are_read_once_and_no_others_for_them(enum: list[Any]) -> None:
+    one, again, other = (
+        read_request({"messages": [], "tools": offered(given)}).tools
+        for given in (enum, list(enum), [*enum, 2])
+    )
+    assert one is again
+    assert one is not other
+    assert repr(one[0].parameters["properties"]["to"]["enum"]) == repr(enum)
+
+
+def test_what_becomes_of_a_body_changes_no_tool_of_another() -> None:
+    body = {"messages": [], "tools": offered([7, 8])}
+    read_request(body)
+    body["tools"][0]["function"]["parameters"]["properties"]["to"]["enum"].append(9)
+    (tool,) = read_request({"messages": [], "tools": offered([7, 8])}).tools
+    assert tool.parameters["properties"]["to"]["enum"] == [7, 8]
+
+
 def test_tools_that_changed_are_written_and_the_others_keep_their_object() -> None:
     request = read_request({"messages": [], "tools": TOOLS})
     tools = (request.tools[1], ToolDefinition("respond"))

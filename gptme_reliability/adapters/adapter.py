@@ -7,8 +7,7 @@ requests into the same shape, messages as in OpenAI's chat completions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from gptme_reliability.types import (
     Accept,
@@ -24,8 +23,7 @@ Said: TypeAlias = tuple[Literal["reasoning", "text"], str]
 """A piece of an answer, and where the host shows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """What one event of a stream says.
 
     A ``decisive`` one must wait for the end of the answer; ``ended`` says that this is the last,
@@ -49,8 +47,14 @@ class AnswerReader(Protocol):
     template: dict[str, Any]
     host_readable: bool
 
-    def hear(self, chunk: Mapping[str, Any]) -> Heard:
-        """Take one event; what is not understood says nothing."""
+    def hear(self, chunk: Mapping[str, Any], data: str = "") -> Heard:
+        """Take one event; what is not understood says nothing.
+
+        ``data`` is what it was read from: later ones may be known by it.
+        """
+
+    def hear_again(self, data: str) -> Heard | None:
+        """Take one event as it came, where all but its text is known; None: it is to be read."""
 
     def take(self, body: Mapping[str, Any]) -> None:
         """The answer came in one piece: keep what identifies it, and what it used."""

@@ -84,7 +84,11 @@ class AnthropicReader:
         self.template: dict[str, Any] = {}
         self.host_readable = True
 
-    def hear(self, chunk: Mapping[str, Any]) -> Heard:
+    def hear_again(self, data: str) -> Heard | None:
+        """None: what a delta means depends on those before it."""
+        return None
+
+    def hear(self, chunk: Mapping[str, Any], data: str = "") -> Heard:
         """Take one event; what is not understood says nothing."""
         match chunk.get("type"):
             case "message_start":

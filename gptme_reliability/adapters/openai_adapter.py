@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from gptme_reliability.adapters import openai_request, openai_response
 from gptme_reliability.adapters.adapter import AnswerReader, Heard, Said
+from gptme_reliability.adapters.alike import Alike
 from gptme_reliability.adapters.encoding import encode
-from gptme_reliability.adapters.openai_response import call_extras, read_calls
+from gptme_reliability.adapters.openai_response import call_extras
 from gptme_reliability.adapters.openai_stream import (
     StreamReader,
-    first_choice,
-    read_delta,
+    says_text_only,
     write_chunks,
     write_delta,
 )
@@ -113,18 +113,30 @@ OPENAI: Final = OpenAI()
 class OpenAIReader(StreamReader):
     """A ``StreamReader`` that says what each chunk brought."""
 
-    def hear(self, chunk: Mapping[str, Any]) -> Heard:
+    def __init__(self, tool_names: Iterable[str]) -> None:
+        super().__init__(tool_names)
+        self._alike = Alike()
+
+    def hear(self, chunk: Mapping[str, Any], data: str = "") -> Heard:
         """Take one chunk; one without choices says nothing of the answer."""
-        self.feed(chunk)
-        choice = first_choice(chunk)
-        delta = read_delta(choice)
-        reasoning = openai_response.read_reasoning(delta)
-        text = openai_response.read_text(delta.get("content"))
-        said: list[Said] = [("reasoning", reasoning)] if reasoning else []
-        if text:
-            said.append(("text", text))
-        decisive = bool(read_calls(delta) or choice.get("finish_reason") or "message" in choice)
-        return Heard(tuple(said), decisive)
+        model = self._model
+        reasoning, text, decisive = self.feed(chunk)
+        if self._model != model:  # what is known says the model as it was
+            self._alike = Alike()
+        if text and data and says_text_only(chunk):
+            self._alike.learn(data, chunk, text)
+        said: tuple[Said, ...] = (("text", text),) if text else ()
+        if reasoning:
+            said = (("reasoning", reasoning), *said)
+        return Heard(said, decisive)
+
+    def hear_again(self, data: str) -> Heard | None:
+        """Take a chunk that is known but for its text."""
+        text = self._alike.text(data)
+        if text is None:
+            return None
+        self.go_on(text)
+        return Heard((("text", text),))
 
     def take(self, body: Mapping[str, Any]) -> None:
         """The fields that all chunks of a stream have in common."""

@@ -36,8 +36,10 @@ def place(before: str, call: Call) -> Place:
 
 def digest(messages: Sequence[Mapping[str, Any]]) -> str:
     """What tells a conversation from others: what the user and the model said, in order."""
-    *_, last = _digests(messages)
-    return last
+    state = hashlib.sha256()
+    for message in messages:
+        _add(state, message)
+    return state.hexdigest()
 
 
 def add_pending(
@@ -72,10 +74,14 @@ def _digests(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     state = hashlib.sha256()
     yield state.hexdigest()
     for message in messages:
-        if message.get("role") in _STEADY_ROLES:
-            said = [message["role"], message.get("content"), message.get("tool_calls")]
-            state.update(_canonical(said).encode("utf-8", "surrogatepass"))
+        _add(state, message)
         yield state.hexdigest()
+
+
+def _add(state: Any, message: Mapping[str, Any]) -> None:
+    if message.get("role") in _STEADY_ROLES:
+        said = [message["role"], message.get("content"), message.get("tool_calls")]
+        state.update(_canonical(said).encode("utf-8", "surrogatepass"))
 
 
 def _last_results(

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from gptme_reliability.errors import InputError, ToolDefinitionError
 from gptme_reliability.schemas import as_meant
 from gptme_reliability.types import ModelRequest, Repair, ToolDefinition
+
+_LONGEST_KNOWN: Final = 128 * 1024
+_MOST_KNOWN: Final = 32
+
+
+class _Offer(NamedTuple):
+    """The tools of a request as they are read, and whether all of them are right as they are."""
+
+    tools: tuple[ToolDefinition, ...]
+    right: bool
 
 
 def read_request(body: Mapping[str, Any]) -> ModelRequest:
@@ -23,7 +35,7 @@ def read_request(body: Mapping[str, Any]) -> ModelRequest:
     model = body.get("model")
     return ModelRequest(
         messages=tuple(messages),
-        tools=_read_tools(body.get("tools")),
+        tools=_offer(body.get("tools")).tools,
         model=model if isinstance(model, str) else None,
         params={k: v for k, v in body.items() if k not in ("messages", "model")},
     )
@@ -50,7 +62,7 @@ def mend_tools(tools: Any) -> tuple[Any, tuple[Repair, ...]]:
     leaves one ``Repair``; without any, the first is ``tools`` itself, and so is each tool that
     was right.
     """
-    if not isinstance(tools, list):
+    if not isinstance(tools, list) or _is_right(tools):
         return tools, ()
     mended, repairs = [], []
     for position, tool in enumerate(tools):
@@ -60,6 +72,13 @@ def mend_tools(tools: Any) -> tuple[Any, tuple[Repair, ...]]:
             repairs.append(Repair("tool_schema", path, tool, written, "inferred"))
         mended.append(written)
     return (mended, tuple(repairs)) if repairs else (tools, ())
+
+
+def _is_right(tools: list[Any]) -> bool:
+    try:
+        return _offer(tools).right
+    except ToolDefinitionError:
+        return False
 
 
 def _with_right_schema(tool: Any) -> Any:
@@ -73,12 +92,27 @@ def _with_right_schema(tool: Any) -> Any:
     return {**tool, "function": right} if "function" in tool else right
 
 
-def _read_tools(tools: Any) -> tuple[ToolDefinition, ...]:
+def _offer(tools: Any) -> _Offer:
+    """What is on offer; hosts send the same tools with every request."""
     if tools is None:
-        return ()
+        return _Offer((), right=True)
     if not isinstance(tools, list):
         raise ToolDefinitionError("'tools' must be a list")
-    return tuple(ToolDefinition.from_openai(tool) for tool in tools)
+    try:
+        written = marshal.dumps(tools, 2)  # unlike JSON, no two values are written alike
+    except ValueError:
+        return _read_offer(tools)
+    return _known_offer(written) if len(written) <= _LONGEST_KNOWN else _read_offer(tools)
+
+
+@lru_cache(maxsize=_MOST_KNOWN)
+def _known_offer(written: bytes) -> _Offer:
+    return _read_offer(marshal.loads(written))
+
+
+def _read_offer(tools: list[Any]) -> _Offer:
+    read = tuple(ToolDefinition.from_openai(tool) for tool in tools)
+    return _Offer(read, all(_with_right_schema(tool) is tool for tool in tools))
 
 
 def _write_tools(tools: Sequence[ToolDefinition], raw: Any) -> list[Any]:

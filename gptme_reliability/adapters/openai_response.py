@@ -11,6 +11,9 @@ from gptme_reliability.types import Accept, Call, ModelOutput, Reject
 REASONING_KEYS: Final = ("reasoning_content", "reasoning")
 """Where servers put reasoning, in the order in which gptme looks."""
 
+CALL_KEYS: Final = frozenset({"id", "type", "function", "index"})
+"""The fields of a call that are read; whatever else there is belongs to the server."""
+
 _CALLED: Final = frozenset({"tool_calls", "function_call"})
 
 
@@ -100,8 +103,7 @@ def call_extras(calls: Iterable[Any]) -> dict[str, dict[str, Any]]:
     extras: dict[str, dict[str, Any]] = {}
     for call in calls:
         if isinstance(call, Mapping) and isinstance(call.get("id"), str):
-            known = ("id", "type", "function", "index")
-            extras[call["id"]] = {k: v for k, v in call.items() if k not in known}
+            extras[call["id"]] = {k: v for k, v in call.items() if k not in CALL_KEYS}
     return extras
 
 
@@ -118,18 +120,19 @@ def read_text(content: Any) -> str | None:
 def read_reasoning(message: Mapping[str, Any]) -> str | None:
     """The reasoning of a message or delta."""
     for key in REASONING_KEYS:
-        if isinstance(message.get(key), str) and message[key]:
-            return str(message[key])
+        said = message.get(key)
+        if said and isinstance(said, str):
+            return said
     return None
 
 
 def read_calls(message: Mapping[str, Any]) -> list[Any]:
     """The calls of a message as received; the legacy field only where there is no other."""
     calls = message.get("tool_calls")
-    if isinstance(calls, Mapping):
-        calls = [calls]
-    if isinstance(calls, list) and calls:
-        return calls
+    if calls is not None:
+        calls = [calls] if isinstance(calls, Mapping) else calls
+        if isinstance(calls, list) and calls:
+            return calls
     legacy = message.get("function_call")
     return [{"id": None, "type": "function", "function": legacy}] if legacy else []
 

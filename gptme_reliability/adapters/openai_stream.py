@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gptme_reliability.adapters.openai_response import (
+    CALL_KEYS,
     REASONING_KEYS,
-    call_extras,
     finish_word,
     read_calls,
     read_reasoning,
@@ -22,6 +22,7 @@ _MOST_PROBES: Final = 4
 """How often one call's arguments are parsed to learn whether they are complete; a bound, so
 that a hostile stream stays linear."""
 
+_TEXT_ONLY: Final = frozenset({"role", "content"})
 _NOT_IN_TEMPLATE: Final = frozenset({"choices", "usage", "timings", "error"})
 
 
@@ -58,6 +59,14 @@ class _Slot:
             return False
 
 
+class Delta(NamedTuple):
+    """What one chunk says; a ``decisive`` one brings a call, or the end."""
+
+    reasoning: str | None
+    text: str | None
+    decisive: bool
+
+
 class StreamReader:
     """Puts the deltas of one streamed answer together, whatever their shape.
 
@@ -80,20 +89,30 @@ class StreamReader:
         self.reasoning_key: str = REASONING_KEYS[0]
         self.host_readable = True
 
-    def feed(self, chunk: Mapping[str, Any]) -> None:
+    def feed(self, chunk: Mapping[str, Any]) -> Delta:
         """Add one chunk; what is not understood is passed over."""
-        if isinstance(chunk.get("usage"), Mapping):
-            self.usage = dict(chunk["usage"])
+        usage, model = chunk.get("usage"), chunk.get("model")
+        if usage is not None and isinstance(usage, Mapping):
+            self.usage = dict(usage)
         if not self.template and isinstance(chunk.get("choices"), list):
             self.template = {k: v for k, v in chunk.items() if k not in _NOT_IN_TEMPLATE}
-        if isinstance(chunk.get("model"), str):
-            self._model = chunk["model"]
+        if isinstance(model, str):
+            self._model = model
         choice = first_choice(chunk)
-        delta = read_delta(choice)
-        self._feed_text(delta)
-        self._feed_calls(delta)
-        if isinstance(choice.get("finish_reason"), str):
-            self.finish_reason = choice["finish_reason"]
+        delta, reason = read_delta(choice), choice.get("finish_reason")
+        reasoning, text = read_reasoning(delta), read_text(delta.get("content"))
+        calls = read_calls(delta)
+        self._feed_text(delta, reasoning, text)
+        self._feed_calls(delta, calls)
+        if isinstance(reason, str):
+            self.finish_reason = reason
+        return Delta(reasoning, text, bool(calls or reason or "message" in choice))
+
+    def go_on(self, text: str) -> None:
+        """Add the text of a chunk that holds nothing else."""
+        self._text.append(text)
+        if self._slots:
+            self.host_readable = False
 
     def output(self) -> ModelOutput:
         """The answer as far as it has arrived."""
@@ -109,8 +128,7 @@ class StreamReader:
             model=self._model,
         )
 
-    def _feed_text(self, delta: Mapping[str, Any]) -> None:
-        reasoning, text = read_reasoning(delta), read_text(delta.get("content"))
+    def _feed_text(self, delta: Mapping[str, Any], reasoning: str | None, text: str | None) -> None:
         if reasoning:
             self._reasoning.append(reasoning)
             self.reasoning_key = next(k for k in REASONING_KEYS if delta.get(k) == reasoning)
@@ -125,15 +143,15 @@ class StreamReader:
         if (text or reasoning) and self._slots:
             self.host_readable = False
 
-    def _feed_calls(self, delta: Mapping[str, Any]) -> None:
+    def _feed_calls(self, delta: Mapping[str, Any], calls: Iterable[Any]) -> None:
         legacy = delta.get("function_call")
-        if isinstance(legacy, Mapping) and not delta.get("tool_calls"):
+        if legacy is not None and isinstance(legacy, Mapping) and not delta.get("tool_calls"):
             self.host_readable = False
             self._legacy = self._legacy or _Slot(None)
             self._continue(self._legacy, {"function": legacy})
             return
-        for entry in read_calls(delta):
-            if not isinstance(entry, Mapping):
+        for entry in calls:
+            if not isinstance(entry, (dict, Mapping)):
                 self.host_readable = False
                 self._slots.append(_Slot(None, parts=[entry]))
                 continue
@@ -198,7 +216,8 @@ class StreamReader:
             repeated = name and len(slot.parts) == 1 and slot.parts[0] == arguments
             if not (repeated and slot.complete()):
                 slot.parts.append(arguments)
-        slot.extras.update(call_extras([{**entry, "id": ""}]).get("", {}))
+        if not CALL_KEYS.issuperset(entry):
+            slot.extras.update({k: v for k, v in entry.items() if k not in CALL_KEYS})
 
     def _joined(self, slot: _Slot, name: Any) -> Any:
         """A call's name after another piece of it, which may be the whole name again."""
@@ -249,10 +268,25 @@ def write_delta(template: Mapping[str, Any], key: str, text: str) -> dict[str, A
     return {**base, "choices": [_choice({key: text}, None)]}
 
 
+def says_text_only(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk with text brings nothing else that the reader would keep."""
+    choice = first_choice(chunk)
+    delta = choice.get("delta")
+    return (
+        isinstance(delta, dict)
+        and _TEXT_ONLY.issuperset(delta)
+        and isinstance(delta.get("content"), str)
+        and choice.get("finish_reason") is None
+        and "message" not in choice
+        and chunk.get("usage") is None
+    )
+
+
 def first_choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
     """The first choice of a chunk, empty when there is none."""
     choices = chunk.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+    # A dict is told at once, any other mapping takes a look at its class.
+    if isinstance(choices, list) and choices and isinstance(choices[0], (dict, Mapping)):
         return choices[0]
     return {}
 
@@ -260,8 +294,8 @@ def first_choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
 def read_delta(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """The delta of a choice; servers that stream whole messages are understood too."""
     for key in ("delta", "message"):
-        if isinstance(choice.get(key), Mapping):
-            found: Mapping[str, Any] = choice[key]
+        found = choice.get(key)
+        if isinstance(found, (dict, Mapping)):
             return found
     return {}
 
@@ -272,7 +306,7 @@ def _choice(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
 
 def _function(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     function = entry.get("function")
-    return function if isinstance(function, Mapping) else {}
+    return function if isinstance(function, (dict, Mapping)) else {}
 
 
 def _index(entry: Mapping[str, Any]) -> int | None:

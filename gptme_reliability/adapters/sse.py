@@ -7,18 +7,18 @@ on exactly what arrived.  Linear in the input for any chunking.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+# An event as nearly all are: one line of data, and the empty line behind it.
+_PLAIN: Final = re.compile(rb"data: ?([^\r\n]*)\n\n")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 DONE: Final = "[DONE]"
 """The data of the event that ends an OpenAI stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event.
 
     ``data`` is None for a block without a ``data`` field (comments, keep-alives).
@@ -58,12 +58,13 @@ class EventReader:
             chunk = chunk[1:]
         self._lone_return = chunk.endswith(b"\r")
         self._buffer += chunk
-        events = []
+        events = self._plain()
         while match := _LINE_END.search(self._buffer, self._scanned):
             line = bytes(self._buffer[self._line : match.start()])
             self._line = self._scanned = match.end()
             if self._take(line):
                 events.append(self._complete())
+                events += self._plain()
         self._scanned = len(self._buffer)
         return events
 
@@ -75,6 +76,20 @@ class EventReader:
             self._take(bytes(self._buffer[self._line :]))
         self._line = len(self._buffer)
         return [self._complete(terminated=False)]
+
+    def _plain(self) -> list[Event]:
+        """Take the plain events that stand at the front, if an event begins there."""
+        events: list[Event] = []
+        if self._scanned:  # each event is only tried once, for any chunking
+            return events
+        end = 0
+        while match := _PLAIN.match(self._buffer, end):
+            events.append(Event(match[0], match[1].decode(errors="replace")))
+            end = match.end()
+        if end:
+            self._first_line = False
+            del self._buffer[:end]
+        return events
 
     def _take(self, line: bytes) -> bool:
         """Read one line; return whether it ends an event."""

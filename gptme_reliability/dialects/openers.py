@@ -37,7 +37,7 @@ _LIST_OF_QUOTED: Final = (
 )
 # A host that drops reasoning before it parses sees a line begin behind the closing tag, and
 # one that knows old line ends sees one behind a carriage return.
-_LINE_START: Final = r"(?:^|(?<=\r)|(?<=</think>)|(?<=</thinking>)|(?<=\[/THINK\]))"
+_LINE_START: Final = r"(?:^|(?<=[\r>\]])(?:(?<=\r)|(?<=</think>)|(?<=</thinking>)|(?<=\[/THINK\])))"
 _PREFIX: Final = r"(?:functions?\.|tools?\.|default_api\.)?"
 # Heads that name a tool at the beginning of a line, without a marker.
 _LINE_HEAD: Final = (
@@ -57,27 +57,34 @@ _PARTIAL_TICKED: Final = re.compile(
 
 
 def _openers() -> re.Pattern[str]:
-    openings = (opening for opening, _ in REASONING)
-    reasoning = "|".join(map(re.escape, dict.fromkeys((*openings, *REASONING_ENDS))))
+    """All openers, each tried only where one look at the text says that it may stand there."""
+    tags = dict.fromkeys((*(opening for opening, _ in REASONING), *REASONING_ENDS))
+    reasoning = "|".join(map(re.escape, tags))
+    first = "".join(map(re.escape, sorted({"{", "[", *FIRST_CHARS, *(tag[0] for tag in tags)})))
     host = rf"[\w.:\-]{{1,80}}\([^\s()]{{0,80}}\):{_SPACE}"
     # Without id or colon it is still a call when it names a tool.
     host += rf"|(?P<at>{_NAME})(?:\([^\s()]{{0,80}}\))?:?[ \t]{{0,16}}"
     ticked = rf"{_TICKED}|{_PREFIX}(?P<tick>{_NAME})[ \t]?\("
-    parts = [
+    anywhere = [
         rf"(?P<reasoning>{reasoning})",
         rf"(?P<marker>{OPENING})",
         rf"(?P<object>{_OBJECT})",
         rf"(?P<quoted>{_LIST_OF_QUOTED})",
         rf"(?P<objects>{_LIST_OF_OBJECTS})",
         rf"(?P<calls>{_LIST_OF_CALLS})",
+    ]
+    at_line_start = [
         rf"^(?P<host>@(?:{host})(?=\{{))",
-        rf"{_LINE_START}(?P<ticked>[ \t]{{0,3}}(?:`{{1,3}}|[\"'])(?={ticked}))",
-        rf"{_LINE_START}(?P<fence>[ \t]{{0,3}}(?:`{{3,}}|~{{3,}}))",
-        rf"{_LINE_START}(?P<line>{_LINE_HEAD})",
-        rf"{_LINE_START}[ \t]{{0,16}}(?P<named>(?P<caller>{_NAME})[ \t]{{0,4}}\n\s{{0,64}}(?=\{{))",
+        rf"(?P<ticked>[ \t]{{0,3}}(?:`{{1,3}}|[\"'])(?={ticked}))",
+        r"(?P<fence>[ \t]{0,3}(?:`{3,}|~{3,}))",
+        rf"(?P<line>{_LINE_HEAD})",
+        rf"[ \t]{{0,16}}(?P<named>(?P<caller>{_NAME})[ \t]{{0,4}}\n\s{{0,64}}(?=\{{))",
         rf"^[ \t]{{0,16}}(?P<python>{_PREFIX}(?P<callee>{_NAME})[ \t]?\()",
     ]
-    return re.compile("|".join(parts), re.MULTILINE | re.IGNORECASE)
+    return re.compile(
+        rf"(?=[{first}])(?:{'|'.join(anywhere)})|{_LINE_START}(?:{'|'.join(at_line_start)})",
+        re.MULTILINE | re.IGNORECASE,
+    )
 
 
 OPENERS: Final = _openers()
@@ -147,10 +154,14 @@ def partial_start(tail: str, names: Iterable[str], first: int) -> int | None:
     return min((start for start in starts if start is not None), default=None)
 
 
+_FIRST_CHAR: Final = re.compile(f"[{''.join(map(re.escape, sorted(FIRST_CHARS)))}]")
+_BRACKET: Final = re.compile(r"[{\[]")
+
+
 def _partial_marker(tail: str, first: int) -> int | None:
-    for start in range(max(first, len(tail) - LONGEST), len(tail)):
-        if tail[start] in FIRST_CHARS and may_become_opener(tail[start:]):
-            return start
+    for begun in _FIRST_CHAR.finditer(tail, max(first, len(tail) - LONGEST)):
+        if may_become_opener(tail[begun.start() :]):
+            return begun.start()
     return None
 
 
@@ -166,9 +177,9 @@ _OPEN_BRACKET: Final = re.compile(
 
 
 def _partial_bracket(tail: str, first: int) -> int | None:
-    for start in range(first, len(tail)):
-        if tail[start] in "{[" and _OPEN_BRACKET.match(tail, start):
-            return start
+    for begun in _BRACKET.finditer(tail, first):
+        if _OPEN_BRACKET.match(tail, begun.start()):
+            return begun.start()
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gptme_reliability.identity import identify
+from functools import lru_cache
+
+from gptme_reliability.identity import LONGEST_NAME, identify
 from gptme_reliability.probe.card import above, beneath
 from gptme_reliability.surfaces.capabilities import Measured
 from gptme_reliability.surfaces.sampling import Agreement
@@ -16,8 +18,17 @@ def known(
     if agreement is not None:
         facts = agreement.contract.facts
     else:
-        named = identify(model)
-        facts = ModelFacts(family=named.family, size_b=named.size_b, quant=named.quant)
-    if measured.card is not None:
-        facts = beneath(facts, measured.facts)
-    return above(said, facts)
+        # A longer name says nothing, and is not worth remembering.
+        facts = _named(model) if len(model) <= LONGEST_NAME else ModelFacts()
+    return _together(said, facts, None if measured.card is None else measured.facts)
+
+
+@lru_cache(maxsize=256)
+def _named(model: str) -> ModelFacts:
+    named = identify(model)
+    return ModelFacts(family=named.family, size_b=named.size_b, quant=named.quant)
+
+
+@lru_cache(maxsize=256)
+def _together(said: ModelFacts, facts: ModelFacts, measured: ModelFacts | None) -> ModelFacts:
+    return above(said, facts if measured is None else beneath(facts, measured))

@@ -79,6 +79,8 @@ def prepare(
 def _with_hints(request: ModelRequest, settings: Settings) -> ModelRequest:
     """The request with what the host knows about its tools and the wire does not say."""
     known, reading = settings.parameters, settings.read_only
+    if not known and not reading:
+        return request
     tools = tuple(
         replace(
             tool,
@@ -102,7 +104,9 @@ def _task(
     if settings.format is not None:
         request = replace(request, tools=settings.offered, host=settings.format)
     request = _with_hints(request, settings)
-    settings = replace(settings, facts=adapter.limits(settings.facts, request))
+    facts = adapter.limits(settings.facts, request)
+    if facts is not settings.facts:
+        settings = replace(settings, facts=facts)
     if settings.mode == "observe":
         return Task(host, settings, request, (), streamed, adapter=adapter)
     said = request.messages
@@ -121,13 +125,14 @@ def _task(
         streamed,
         conversation,
         mended=bool(added or mended or rewritten),
-        question=_question(settings, said),
+        question=_question(settings, said, conversation),
         memory=memory,
         adapter=adapter,
     )
 
 
-def _question(settings: Settings, messages: Sequence[Mapping[str, Any]]) -> str:
+def _question(settings: Settings, messages: Sequence[Mapping[str, Any]], all_of_it: str) -> str:
     """The same for all requests that ask the same, whatever the host put behind it."""
-    asked = digest(messages[: question_end(messages)])
+    end = question_end(messages)
+    asked = all_of_it if end == len(messages) else digest(messages[:end])
     return f"{settings.conversation} {settings.model} {asked}"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.adapter import Adapter, Heard
 from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.server_errors import error_fault
 from gptme_reliability.adapters.sse import Event, EventReader
@@ -28,8 +28,7 @@ DISCONNECTED: Final = "disconnected"
 """The finish reason of a stream that broke off without one; counts as cut off."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """An event that waits; ``until`` is the place in the gate's text that must be clear.
 
     None: only the end of the answer decides.  ``pieces`` is how many texts it brings.
@@ -40,8 +39,7 @@ class _Held:
     pieces: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """A text that was not shown yet, and where it begins in the gate's text."""
 
     begin: int
@@ -160,14 +158,18 @@ class StreamedAnswer:
             self.ended = True
             self._hold(event.raw, None)
         else:
-            self._take_data(event)
+            self._take_data(event, event.data)
 
-    def _take_data(self, event: Event) -> None:
+    def _take_data(self, event: Event, data: str) -> None:
+        heard = self.reader.hear_again(data)
+        if heard is not None:
+            self._take_heard(event, heard)
+            return
         try:
-            chunk = json.loads(event.data or "")
+            chunk = json.loads(data)
         except (ValueError, RecursionError):
             chunk = None
-        if not isinstance(chunk, Mapping):
+        if not isinstance(chunk, dict):
             # The end of a broken connection is no event; an event that is no object is foreign.
             self.foreign = event.terminated
             self._hold(event.raw, None)
@@ -179,10 +181,9 @@ class StreamedAnswer:
             self.ended = True
             self._hold(event.raw, None)
             return
-        self._take_chunk(event, chunk)
+        self._take_heard(event, self.reader.hear(chunk, data))
 
-    def _take_chunk(self, event: Event, chunk: Mapping[str, Any]) -> None:
-        heard = self.reader.hear(chunk)
+    def _take_heard(self, event: Event, heard: Heard) -> None:
         if not event.terminated:
             self.reader.host_readable = False
         for channel, text in heard.said:

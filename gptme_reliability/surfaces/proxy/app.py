@@ -68,20 +68,23 @@ def build(options: Options) -> Guarded:
         routes=[
             Route("/healthz", service.health),
             Route("/metrics", service.counts),
-            Route(_PREFIX + "/{path:path}", service),
         ],
         exception_handlers={HTTPException: _not_found},
         lifespan=service.lifespan,
     )
     starlette.router.redirect_slashes = False
-    return Guarded(starlette, Guard(options))
+    return Guarded(starlette, service, Guard(options))
 
 
 class Guarded:
-    """Lets only those requests in that the guard lets in; none any more where ``draining``."""
+    """Lets only those requests in that the guard lets in; none any more where ``draining``.
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
-        self._app = app
+    What is for the upstream goes to ``api`` at once, everything else to ``pages``.
+    """
+
+    def __init__(self, pages: ASGIApp, api: ASGIApp, guard: Guard) -> None:
+        self._pages = pages
+        self._api = api
         self._guard = guard
         self.draining = False
 
@@ -96,7 +99,10 @@ class Guarded:
                 body = error_body(refused, scope["path"])
                 await Outlet(send).whole(refused.status, headers, body)
                 return
-        await self._app(scope, receive, send)
+            if scope["path"].startswith(_PREFIX + "/"):
+                await self._api(scope, receive, send)
+                return
+        await self._pages(scope, receive, send)
 
 
 class Service:
@@ -232,6 +238,8 @@ class Service:
         report = None if done.host is None else done.host.report
         for note in () if report is None else report.notes:
             LOG.warning("%s", note)
+        if self._trace is None and not LOG.isEnabledFor(logging.INFO):
+            return
         fields = done.fields(status, seconds)
         log(LOG, fields)
         if self._trace is not None:

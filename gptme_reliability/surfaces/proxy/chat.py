@@ -89,7 +89,7 @@ class Callers:
         self._memories.move_to_end(caller)
         while len(self._memories) > _MOST_CALLERS:
             self._memories.popitem(last=False)
-        return replace(memory, budgets=Budgets())
+        return Memory(memory.pending, Budgets(), memory.servers)
 
 
 @dataclass(frozen=True, slots=True)
