@@ -58,6 +58,8 @@ def llama_server(
     context: int = 2048,
     alias: str = "tiny",
     verbosity: int = 3,
+    sampling: Mapping[str, float] | None = None,
+    most: int = -1,
 ) -> Iterator[LlamaServer]:
     """Serve a GGUF; when it does not start, the failure says what the server said."""
     options = {
@@ -66,6 +68,8 @@ def llama_server(
         "context": context,
         "alias": alias,
         "verbosity": verbosity,
+        "sampling": dict(sampling or {}),
+        "most": most,
     }
     command = [sys.executable, str(_PROGRAM), json.dumps(options)]
     with tempfile.TemporaryDirectory() as place:

@@ -193,6 +193,16 @@ def test_a_call_that_gptme_would_not_read_is_told_and_not_run() -> None:
     assert text.startswith("(not run: ") and "```" not in text and repairs
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    "text", ["```js\nf()\n```", "So:\n\n```append a.md\nred\n```\n\nDone.", "red\n```", "```sh"]
+)
+def test_an_answer_without_calls_is_untouched(text: str, streamed: bool) -> None:
+    """Blocks that gptme does not run stay as the model wrote them."""
+    form = HostFormat("markdown", {"shell": "shell"})
+    assert settle(None, text, (), form, streamed=streamed) == (None, text, ())
+
+
 def test_nothing_beside_the_calls_runs() -> None:
     form = HostFormat("markdown", {"shell": "shell"})
     _, text, repairs = settle(None, f"{SHELL}\n\n{SHELL}", (SHELL,), form, streamed=False)

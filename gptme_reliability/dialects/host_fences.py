@@ -33,6 +33,8 @@ _LIST_ITEM: Final = re.compile(r"[ \t]{0,3}(?:[-*+•]|\d{1,3}[.)])\s")
 _PROMPT: Final = re.compile(r"[ \t]{0,8}(?:\$|>>>|%|#)\s")
 # A line of a script that asks for another one.
 _GOES_ON: Final = re.compile(r"(?:&&|\|\|?|\\|[({\[,=]|\b(?:do|then|else|in))[ \t]{0,8}\Z")
+# What may be the beginning of a fence that was to close the block.
+_TRAILING: Final = re.compile(r"(?<!`)`{1,2}[ \t]{0,8}\Z")
 _UNFINISHED: Final = "the output was cut off in this block"
 _UNCLEAR_END: Final = "it is not clear where this block ends"
 
@@ -183,11 +185,17 @@ class _Scanner:
     def _unclosed(
         self, start: int, tag: str, rest: str, body: list[str], indent: int, notes: list[Repair]
     ) -> Span:
-        """A block that nothing closes: whole where the model itself stopped behind it."""
+        """A block that nothing closes: whole where the model itself stopped behind its one line.
+
+        Of several, the last ones may be words behind the call.
+        """
         while body and not body[-1].strip():
             body.pop()
-        if not self._ended or not body or _GOES_ON.search(body[-1]) or "```" in body[-1]:
+        whole = self._ended and body and not _GOES_ON.search(body[-1])
+        if not whole or "```" in body[-1] or _ends_in_ticks(body[-1]):
             return self._faulty(start, tag, Flaw("cut_off", _UNFINISHED))
+        if len(body) > 1:
+            return self._faulty(start, tag, Flaw("fence_end", _UNCLEAR_END))
         notes = [*notes, Repair("closing_fence", "$", None, "```", "inferred")]
         end = self._lines[-1].end
         return self._made(start, end, tag, rest, body, indent, notes, closed=False)
@@ -217,6 +225,12 @@ class _Scanner:
     def _faulty(self, start: int, tag: str, flaw: Flaw, end: int | None = None) -> Span:
         stop = self._lines[-1].end if end is None else end
         return Span(start, stop, MARKDOWN, (RawCall(tag, flaw=flaw),), closed=end is not None)
+
+
+def _ends_in_ticks(line: str) -> bool:
+    """Whether a line ends in a backtick or two that close nothing on it: most of a fence."""
+    trailing = _TRAILING.search(line)
+    return trailing is not None and trailing[0].rstrip() not in line[: trailing.start()]
 
 
 def _without_indent(body: Sequence[str], indent: int) -> list[str] | None:

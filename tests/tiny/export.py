@@ -29,12 +29,12 @@ _NAMES: Final = {
 """Of a block: ours, and what llama.cpp calls them."""
 
 
-def export(network: Network, tokenizer: Path, output: Path, kind: str) -> None:
+def export(network: Network, tokenizer: Path, output: Path, kind: str, chat: str) -> None:
     """Write weights, tokenizer and chat template into one file."""
     writer = gguf.GGUFWriter(str(output), "qwen3")
     _write_shape(writer, network.shape)
     _write_tokens(writer, json.loads(tokenizer.read_text("utf-8")))
-    writer.add_chat_template(template.source("tools"))
+    writer.add_chat_template(template.source(chat))
     wanted = gguf.GGMLQuantizationType[kind]
     for name, weight in network.state_dict().items():
         data = weight.to(torch.float32).numpy()
@@ -98,9 +98,10 @@ def main() -> None:
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--kind", default="Q8_0", help="a GGML type: F32, F16, Q8_0, Q4_0")
+    parser.add_argument("--template", default="tools", help="a chat template here")
     given = parser.parse_args()
     network, _ = load(given.checkpoint)
-    export(network, given.tokenizer, given.output, given.kind)
+    export(network, given.tokenizer, given.output, given.kind, given.template)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ def rendered(
     tools: Sequence[ToolDefinition] = (),
     *,
     prompt: bool = False,
+    name: str = "tools",
 ) -> str:
-    """A conversation as the model sees it; ``prompt`` asks for its answer."""
+    """A conversation as the model sees it by a template; ``prompt`` asks for its answer."""
     return str(
-        _compiled().render(
+        _compiled(name).render(
             messages=[_readable(message) for message in messages],
             tools=[on_the_wire(tool) for tool in tools] or None,
             add_generation_prompt=prompt,
@@ -55,10 +56,10 @@ def _readable(message: Mapping[str, Any]) -> dict[str, Any]:
     return {**message, "tool_calls": calls} if calls else dict(message)
 
 
-@lru_cache(maxsize=1)
-def _compiled() -> Any:
+@lru_cache(maxsize=2)
+def _compiled(name: str) -> Any:
     from jinja2 import Environment
 
     environment = Environment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return environment.from_string(source("tools"))
+    return environment.from_string(source(name))

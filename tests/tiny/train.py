@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -23,7 +23,7 @@ from tiny.model import Network, Shape, load
 SEED: Final = 20_260
 STEPS: Final = 3_000
 BATCH_TOKENS: Final = 2_048
-_POOL: Final = 256
+POOL: Final = 256
 _LONGEST: Final = 768
 # Rows until when most of them are drills: copying has to be there before anything else works.
 _DRILLED: Final = 5_120
@@ -35,6 +35,8 @@ _EVERY: Final = 100
 _FIRST: Final = 5.0
 
 Encoded = tuple[list[int], list[float]]
+Made = Callable[[int, int], Iterator[Row]]
+"""The rows of a pool by its number and a seed."""
 
 
 def encoded(row: Row, tokenizer: Any) -> Encoded:
@@ -47,14 +49,17 @@ def encoded(row: Row, tokenizer: Any) -> Encoded:
     return found.ids, weights
 
 
-def batches(tokenizer: Any, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _made(number: int, seed: int) -> Iterator[Row]:
+    return rows(POOL, seed, drills=_DRILLS[number * POOL >= _DRILLED])
+
+
+def batches(tokenizer: Any, seed: int, made: Made = _made) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of about the same length together, for ever."""
     random, pool_number = Random(seed), 0
     while True:
-        drills = _DRILLS[pool_number * _POOL >= _DRILLED]
-        made = rows(_POOL, seed + pool_number, drills=drills)
+        new = (encoded(row, tokenizer) for row in made(pool_number, seed + pool_number))
         pool_number += 1
-        pool = [one for one in (encoded(row, tokenizer) for row in made) if len(one[0]) <= _LONGEST]
+        pool = [one for one in new if len(one[0]) <= _LONGEST]
         pool.sort(key=lambda one: len(one[0]))
         cut = list(_cut(pool))
         random.shuffle(cut)
@@ -92,7 +97,9 @@ def optimizers(network: Network) -> tuple[Any, Any]:
     )
 
 
-def train(directory: Path, steps: int, resumed: Path | None, threads: int) -> None:
+def train(
+    directory: Path, steps: int, resumed: Path | None, threads: int, made: Made = _made
+) -> None:
     """Train to the end, from nothing or from a checkpoint."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
@@ -101,7 +108,7 @@ def train(directory: Path, steps: int, resumed: Path | None, threads: int) -> No
     matrices, others = optimizers(network)
     since, losses, count = time.monotonic(), list[float](), 0
     # A resumed run sees other rows than the one before.
-    stream = batches(tokenizer, SEED + 1_000_000 * (done + 1))
+    stream = batches(tokenizer, SEED + 1_000_000 * (done + 1), made)
     for step in range(done + 1, steps + 1):
         ids, weights = next(stream)
         share = min(1.0, (step - done) / 50, 2 * (steps - step + 1) / (steps - done))

@@ -45,7 +45,7 @@ def settle(
         return reasoning, text, ()
     uses = [_uses(one, form) or [] for one in written]
     # gptme sorts tags by the first place of their names, so that some calls run only alone.
-    for standing in range(len(written), max(0, len(written) - _MOST_TRIES), -1):
+    for standing in range(len(written), max(-1, len(written) - _MOST_TRIES), -1):
         wanted, left = list(chain(*uses[:standing])), _only(written[:standing], written, text)
         for other in (thought, _inert(thought, form)):
             if _right(Message((other, left), (), streamed, shown), wanted, form):
