@@ -74,6 +74,11 @@ def cost_of_place(span: Span) -> int:
     return total + (_UNFINISHED_REASONING if span.thinking else 0)
 
 
+def most_cost(tool: ToolDefinition, policy: Policy) -> int:
+    """What a call of this tool may cost at most to run."""
+    return policy.max_cost_reading if tool.read_only is True else policy.max_cost_writing
+
+
 def weigh(item: Judged, tools: Sequence[ToolDefinition], policy: Policy, place: int) -> Weighed:
     """Whether a call that may run otherwise is sure enough for what its tool does.
 
@@ -83,8 +88,8 @@ def weigh(item: Judged, tools: Sequence[ToolDefinition], policy: Policy, place: 
     if item.call is None or guessed == 0:
         return "run"
     name = item.call.name
-    reads = any(tool.name == name and tool.read_only is True for tool in tools)
-    above = guessed + place - (policy.max_cost_reading if reads else policy.max_cost_writing)
+    most = next((most_cost(tool, policy) for tool in tools if tool.name == name), 0)
+    above = guessed + place - most
     if above <= 0:
         return "run"
     return "ask" if above <= _FAR_ABOVE else "text"

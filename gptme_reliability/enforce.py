@@ -119,12 +119,22 @@ def decide(
 
 
 def _correctable(asked: Sequence[Judged]) -> tuple[Attempted, ...]:
-    """What is asked for again, if all of it can be corrected."""
-    found = [
-        item.attempted if item.call is None else Attempted(item.call.name, item.call.arguments)
-        for item in asked
-    ]
-    return () if None in found else tuple(one for one in found if one is not None)
+    """What is asked for again, if all of it can be corrected; what was written twice, once."""
+    found: dict[str, Attempted] = {}
+    for item in asked:
+        call = item.call
+        one = item.attempted if call is None else Attempted(call.name, call.arguments)
+        if one is None:
+            return ()
+        found.setdefault(_likeness(one), one)
+    return tuple(found.values())
+
+
+def _likeness(one: Attempted) -> str:
+    """The same text for attempts at the same call, as far as they could be read."""
+    if one.arguments is None:
+        return f"unread {id(one)}"
+    return identity(Call(one.name or "", one.arguments))
 
 
 def _without_duplicates(judged: Sequence[Judged]) -> Sequence[Judged]:

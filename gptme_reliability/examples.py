@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
-from gptme_reliability.corrections import likely_values, valid_values
+from gptme_reliability.corrections import likely_values, takes, unplaced, valid_values
 from gptme_reliability.dialects.encode import ENCODERS, HOST_DIALECTS, EncodingError, encode
 from gptme_reliability.resolve import properties, required
 from gptme_reliability.types import Call, RefusedCall, ToolDefinition
@@ -61,17 +61,22 @@ def example(
     """The shortest right arguments: the required ones, with those of ``named`` that exist.
 
     Of arguments that the model has ``written`` the valid ones stand there, as far as they are
-    short, and what others may have been meant for.  A tool that requires none is shown with its
-    first one.  Patterns and other rules on texts are not followed: a placeholder stands there.
+    short, and what others may have been meant for; beside these nothing is made up.  A tool that
+    requires none is shown with its first one.  Patterns and other rules on texts are not
+    followed: a placeholder stands there.
     """
     declared = properties(tool)
     own = _own(tool, written) if written else {}
-    wanted = dict.fromkeys((*required(tool), *(n for n in (*named, *own) if n in declared)))
-    sampler = _Sampler(tool.parameters)
-    return {
-        name: own[name] if name in own else sampler.value(declared.get(name), _DEEPEST)
-        for name in wanted or tuple(declared)[:1]
-    }
+    if own and written:
+        named = (*named, *own, *unplaced(tool, written))
+    wanted = dict.fromkeys((*required(tool), *(name for name in named if name in declared)))
+    sampler = _Sampler(tool.parameters, invents=not own)
+    shown = {}
+    for name in wanted or tuple(declared)[:1]:
+        value = own[name] if name in own else sampler.value(declared.get(name), _DEEPEST)
+        runs = bool(own) and name not in own and name in declared and takes(tool, name, value)
+        shown[name] = PLACEHOLDER if runs and not _is_stated(declared[name], value) else value
+    return shown
 
 
 def _own(tool: ToolDefinition, written: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,11 +84,36 @@ def _own(tool: ToolDefinition, written: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if _is_short(value)}
 
 
-class _Sampler:
-    """Makes values of schemas; ``steps`` keep a schema that branches everywhere short."""
+def _choice(allowed: Any) -> str:
+    """A placeholder that names the allowed texts, where they are few and short."""
+    if not isinstance(allowed, list) or not all(isinstance(one, str) for one in allowed):
+        return PLACEHOLDER
+    named = f"<{' or '.join(allowed)}>"
+    return named if allowed and len(named) <= _LONGEST_GIVEN else PLACEHOLDER
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+
+def _is_stated(schema: Any, value: Any) -> bool:
+    """Whether the schema itself says that this is the value."""
+    return isinstance(schema, Mapping) and any(one == value for one in _only(schema))
+
+
+def _only(schema: Mapping[str, Any]) -> Iterator[Any]:
+    """The values that the schema leaves, or puts where none is given."""
+    yield from (schema[key] for key in ("const", "default") if schema.get(key) is not None)
+    allowed = schema.get("enum")
+    if isinstance(allowed, list) and len(allowed) == 1:
+        yield from allowed
+
+
+class _Sampler:
+    """Makes values of schemas; ``steps`` keep a schema that branches everywhere short.
+
+    One that ``invents`` nothing leaves a placeholder for all that the schema leaves free.
+    """
+
+    def __init__(self, root: Mapping[str, Any], *, invents: bool) -> None:
         self._root = root
+        self._invents = invents
         self._steps = _MOST_STEPS
 
     def value(self, schema: Any, depth: int) -> Any:
@@ -91,7 +121,7 @@ class _Sampler:
         schema = self._plain(schema)
         if schema is None or depth <= 0 or self._steps <= 0:
             return PLACEHOLDER
-        for given in _given(schema):
+        for given in _given(schema) if self._invents else _only(schema):
             if _is_short(given):
                 return given
         kind = schema.get("type")
@@ -101,9 +131,13 @@ class _Sampler:
             return self._object(schema, depth)
         if kind == "array":
             return self._array(schema, depth)
+        if kind == "null":
+            return None
+        if not self._invents:
+            return _choice(schema.get("enum"))
         if kind in ("integer", "number"):
             return _number(schema, whole=kind == "integer")
-        return {"boolean": True, "null": None}.get(str(kind), _text(schema))
+        return True if kind == "boolean" else _text(schema)
 
     def _plain(self, schema: Any) -> Mapping[str, Any] | None:
         """The schema with its reference, its first alternative and all its parts put in."""

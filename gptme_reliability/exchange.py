@@ -16,6 +16,7 @@ from gptme_reliability.adapters.server_errors import UNREADABLE
 from gptme_reliability.budget import About, Budget, Question
 from gptme_reliability.enforce import was_cut
 from gptme_reliability.errors import RequestRefused
+from gptme_reliability.examples import PLACEHOLDER
 from gptme_reliability.feedback import DOUBTS, render, shorten
 from gptme_reliability.grounding import ungrounded
 from gptme_reliability.in_text import check_in_text
@@ -39,6 +40,7 @@ from gptme_reliability.types import (
 
 _REFUSED: Final = "the server refused to be asked again"
 _SAME: Final = "nothing else could be said about it"
+_UNREAD_CALL: Final = (None, None)
 _UNREAD: Final = "the server left the tools out of the prompt"
 
 
@@ -115,6 +117,7 @@ def exchange(
                 why_anew = (Violation("tools_unread", "$", _UNREAD),)
                 verdict = Retry(_UNREAD, why_anew, text=verdict.text)
             verdict = _grounded(asked, verdict, request, policy, attempts)
+            verdict = _filled(asked, verdict, policy, attempts)
             attempts.append(Attempt(output, verdict, asked.rung))
             if not isinstance(verdict, Retry):
                 return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
@@ -171,13 +174,39 @@ def _grounded(
         return verdict
     faulty = [fault.path for attempt in tried for fault in _violations(attempt)]
     unsaid = ungrounded(verdict.calls, request, [attempt.output for attempt in tried], faulty)
-    if not unsaid:
+    return _refused(asked, verdict, unsaid, policy) if unsaid else verdict
+
+
+def _filled(asked: Asked, verdict: Verdict, policy: Policy, attempts: Sequence[Attempt]) -> Verdict:
+    """The verdict, unless a native call repeats the placeholder of an example it was shown.
+
+    In text it is one whoever wrote it; a native call may have meant it, unless it was told so.
+    """
+    shown = f'"{PLACEHOLDER}"'
+    if not any(shown in getattr(attempt.verdict, "feedback", "") for attempt in attempts):
         return verdict
+    faults = tuple(
+        Violation(
+            "placeholder",
+            f"$.{name}",
+            f"{PLACEHOLDER!r} stands where a value should be",
+            tool=call.name,
+            call=index,
+        )
+        for index, call in enumerate(verdict.calls)
+        for name, value in call.arguments.items()
+        if call.dialect is None and value == PLACEHOLDER
+    )
+    return _refused(asked, verdict, faults, policy) if faults else verdict
+
+
+def _refused(asked: Asked, verdict: Verdict, found: tuple[Violation, ...], policy: Policy) -> Retry:
+    """The verdict with its calls refused for what was found."""
     refused = tuple(
-        RefusedCall(call.name, unsaid[0].message, shorten(dict(call.arguments)))
+        RefusedCall(call.name, found[0].message, shorten(dict(call.arguments)))
         for call in verdict.calls
     )
-    faults = (*getattr(verdict, "violations", ()), *unsaid)
+    faults = (*getattr(verdict, "violations", ()), *found)
     refused = (*verdict.refused, *refused)
     told = render(faults, asked.tools, policy, refused)
     return Retry(told, faults, text=verdict.text, repairs=verdict.repairs, refused=refused)
@@ -216,14 +245,31 @@ def _again(
 
 
 def _closest(attempts: Sequence[Attempt]) -> tuple[Attempted, ...]:
-    """The calls of the attempt with the fewest faults, of several the first: told what was
-    wrong, a weak model often forgets what was right."""
+    """The calls to correct, out of the attempts at the same calls as the last one.
+
+    Of these it is the one with the fewest faults, of several the first: told what was wrong, a
+    weak model often forgets what was right.  What it wanted before it wanted something else is
+    past, and a doubt is nothing to correct.
+    """
     found = [
-        (len(attempt.verdict.violations), attempt.verdict.attempted)
+        attempt.verdict
         for attempt in attempts
         if isinstance(attempt.verdict, Retry) and attempt.verdict.attempted
     ]
-    return min(found, key=lambda one: one[0])[1] if found else ()
+    if not found or _rules(attempts[-1]) & DOUBTS:
+        return ()
+    last = found[-1].attempted
+    same = [verdict for verdict in found if _are_alike(verdict.attempted, last)]
+    return min(same, key=lambda verdict: len(verdict.violations)).attempted
+
+
+def _are_alike(some: Sequence[Attempted], others: Sequence[Attempted]) -> bool:
+    """Whether these are as many calls of the same tools, as far as they could be read."""
+    return len(some) == len(others) and all(
+        one.name == other.name
+        or _UNREAD_CALL in ((one.name, one.arguments), (other.name, other.arguments))
+        for one, other in zip(some, others, strict=True)
+    )
 
 
 def _about(attempts: Sequence[Attempt]) -> tuple[About, bool]:

@@ -23,7 +23,6 @@ from gptme_reliability.types import (
     ToolDefinition,
     Violation,
 )
-from gptme_reliability.validate import validate
 from gptme_reliability.words import fault, say
 
 DOUBTS: Final = frozenset({"unclear", "echo", "fence", "intent", "unfinished_reasoning"})
@@ -70,10 +69,10 @@ def render(
 ) -> str:
     """All violations of an answer as one text for the model, of ``policy.feedback_chars`` at most.
 
-    Examples hold what was right in the calls ``attempted``.  They are in ``dialect``, else in the
-    one that the ``refused`` calls were written in.  A smaller cap first shortens what was written
-    and what is allowed; a fault and an example stay to the last, and an example is whole or not
-    there.
+    Examples hold what was right in the calls ``attempted``, where one call of a tool is in
+    question.  They are in ``dialect``, else in the one that the ``refused`` calls were written
+    in.  A smaller cap first shortens what was written and what is allowed; a fault and an example
+    stay to the last, and an example is whole or not there.
     """
     renderer = _Renderer(violations, tools, policy, dialect or dialect_of(refused), attempted)
     text = renderer.text()
@@ -184,9 +183,14 @@ class _Renderer:
         return f"{self._say(key, tool=tool.name)}{separator}{shown}"
 
     def _written_for(self, tool: ToolDefinition) -> Mapping[str, Any] | None:
-        """What was written for a tool, in the first call of it that is not all right."""
-        own = (one.arguments for one in self._attempted if one.name == tool.name)
-        return next((found for found in own if found and validate(found, tool)), None)
+        """What was written for a tool, if that was in one faulty call only."""
+        told = {one.call for one in self._violations if one.tool == tool.name}
+        faulty = [
+            one.arguments
+            for one in self._attempted
+            if one.name == tool.name and one.call in told and one.arguments
+        ]
+        return faulty[0] if len(faulty) == 1 else None
 
     def _closing(self) -> str:
         rules = {violation.rule for violation in self._violations}

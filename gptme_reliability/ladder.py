@@ -186,6 +186,8 @@ class Ladder:
         policy, facts, request = self._policy, self._facts, self._request
         if rung not in policy.rungs or self._learned.lost(rung):
             return False
+        if request.host is not None and rung not in _TOLD:
+            return False  # its calls stand in text, in its own form
         if rung == "force":
             may = policy.force is not False and facts.tool_choice is not False
             return may and self._native and chooses_freely(request)

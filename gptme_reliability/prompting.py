@@ -43,6 +43,9 @@ _FORMS: Final[Mapping[str, str]] = {
 }
 """How a call is written, by the dialects that ``check`` reads."""
 
+_LARGEST_ADDED: Final = 20_000
+"""By how many characters a schema of corrected calls may be larger than one of any call."""
+
 _ANY_TOOL: Final = ToolDefinition(
     "tool_name",
     {"type": "object", "properties": {"argument": {"type": "string"}}, "required": ["argument"]},
@@ -76,28 +79,47 @@ def structured(
     """The request as ``prompted`` in plain JSON, with its answer held to the schema of one call.
 
     If calls were ``attempted``, it is these in their order, with what was right in them kept, or
-    one call of the tool ``voice``.
+    one call of the tool ``voice``; unless that is too much for a schema.
 
     Such an answer can be nothing but a call, so that only a tool such as ``respond`` lets the
     model answer in words.  A request that has a form for its answer already is none for this:
     the host's own ``response_format`` would be overwritten, and two never go together.
     Without tools on offer there is nothing to hold the answer to.
     """
-    asked_for = "only_calls" if len(attempted) > 1 else "only_call"
-    told = _told(request, "plain_json", language, ("own_values", asked_for))
     offered = _offered(request)
     if not offered:
-        return told
-    schema = _corrected(offered, attempted, voice) if attempted else calls_schema(offered)
-    return replace(told, params={**told.params, **held_to(how, schema)})
+        return _told(request, "plain_json", language, ("own_values", "only_call"))
+    schema = calls_schema(offered)
+    narrower = _corrected(offered, attempted, voice, _size(schema) + _LARGEST_ADDED)
+    several = narrower is not None and len(attempted) > 1
+    closing = ("own_values", "only_calls" if several else "only_call")
+    told = _told(request, "plain_json", language, closing)
+    return replace(told, params={**told.params, **held_to(how, narrower or schema)})
 
 
 def _corrected(
-    offered: Sequence[ToolDefinition], attempted: Sequence[Attempted], voice: str | None
-) -> dict[str, Any]:
+    offered: Sequence[ToolDefinition],
+    attempted: Sequence[Attempted],
+    voice: str | None,
+    largest: int,
+) -> dict[str, Any] | None:
+    """The schema of the attempted calls, corrected; None where it would be too large."""
+    if not attempted:
+        return None
     tools = [tool for tool in offered if tool.name != voice]
-    calls = [corrected(one, tools) for one in attempted]
+    calls: list[Sequence[ToolDefinition]] = []
+    size = 0
+    for one in attempted:
+        calls.append(corrected(one, tools))
+        size += sum(_size(tool.parameters) for tool in calls[-1])
+        if size > largest:
+            return None
     return calls_in_order_schema(calls, [tool for tool in offered if tool.name == voice])
+
+
+def _size(schema: Mapping[str, Any]) -> int:
+    """How many characters a schema takes as JSON, about."""
+    return len(json.dumps(schema, default=_json_value))
 
 
 def held_to(how: Structured, schema: dict[str, Any]) -> dict[str, Any]:

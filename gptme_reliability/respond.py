@@ -96,6 +96,7 @@ def spoken(verdict: Verdict, output: ModelOutput, name: str) -> Verdict:
     A call of it that is broken or cut off is text as far as it goes: text runs nothing, so
     there is nothing to be asked about.
     """
+    verdict = _without_corrections_of(name, verdict)
     said = [call for call in verdict.calls if call.name == name]
     broken = [] if said else list(_broken(verdict, output, name))
     if not said and not broken:
@@ -109,6 +110,14 @@ def spoken(verdict: Verdict, output: ModelOutput, name: str) -> Verdict:
     if not broken:
         return _with(verdict, calls, text, repairs)
     return _without_faults_of(name, _with(verdict, calls, text, repairs))
+
+
+def _without_corrections_of(name: str, verdict: Verdict) -> Verdict:
+    """The verdict with nothing to correct in calls of this tool: they were words."""
+    if not isinstance(verdict, Retry):
+        return verdict
+    attempted = tuple(one for one in verdict.attempted if one.name != name)
+    return replace(verdict, attempted=attempted)
 
 
 def _with(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from gptme_reliability.confidence import cost_of_repairs, most_cost
 from gptme_reliability.dialects.call_list import FLAT_ARGUMENTS
 from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.python_call import DICT_ARGUMENT
@@ -110,7 +111,7 @@ class _Attempt:
             violations = [self._explained(violation, tool) for violation in violations]
         prohibited = self._against_policy(tool)
         if violations or prohibited:
-            kept = raw.arguments if prohibited else arguments
+            kept = self._without_prohibited(raw) if prohibited else arguments
             return self._refuse(tool, [*violations, *prohibited], self._attempted(tool, kept))
         call = Call(tool.name, arguments, raw.id, self._dialect)
         return Judged(call, repairs=tuple(self._repairs))
@@ -263,11 +264,18 @@ class _Attempt:
         ]
 
     def _attempted(self, tool: ToolDefinition | None, arguments: Any) -> Attempted | None:
-        """What can be corrected: nothing, where the call's place is in doubt and not its form."""
+        """What can be corrected: nothing, where the call's place is in doubt and not its form, or
+        where more had to be guessed than may run."""
         if self._raw.flaw is not None and self._raw.flaw.rule in _PLACE:
             return None
+        if tool and cost_of_repairs(self._repairs) > most_cost(tool, self._policy):
+            return None
         read = arguments if isinstance(arguments, Mapping) else None
-        return Attempted(tool.name if tool else None, read)
+        return Attempted(tool.name if tool else None, read, self._index)
+
+    def _without_prohibited(self, raw: RawCall) -> Any:
+        """The arguments as they were read, unless the policy forbids how."""
+        return None if forbidden(raw.repairs, self._policy) else raw.arguments
 
     def _refuse(
         self,

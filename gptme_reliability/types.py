@@ -197,11 +197,12 @@ class Attempted:
     """A call as a model tried to make it, for asking it to correct only what was wrong.
 
     ``name`` and ``arguments`` are None where they could not be read; ``arguments`` have the
-    repairs of values that were possible.
+    repairs of values that were possible.  ``call`` is its position as in ``Violation``.
     """
 
     name: str | None
     arguments: Mapping[str, Any] | None = None
+    call: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

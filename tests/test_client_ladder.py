@@ -172,6 +172,24 @@ def test_the_rungs_on_the_wire(streamed: bool) -> None:
     assert [one.rung for one in outcome.attempts] == [None, "re_ask", "structure"]
 
 
+def test_several_calls_held_to_a_schema_are_native_ones(streamed: bool) -> None:
+    """What was right beside a fault is constant there, and a list of calls comes back as calls."""
+    right, bad = call("look", {"place": "hall"}, "a"), call("look", {"times": 2}, "b")
+    both = [("look", {"place": "hall"}), ("look", {"place": "attic", "times": 2})]
+    held = json.dumps([{"name": name, "arguments": given} for name, given in both])
+    user = host(Policy(rungs=("structure",), partial="hold", backoff=0))
+    first, second = (says(t, *c, streamed=streamed) for t, c in ((None, (right, bad)), (held, ())))
+    with serving(first, second) as script:
+        seen = got(script, user, streamed)
+    assert calls_of(seen) == both
+    assert len({made for made, _, _ in seen.calls}) == 2 and all(made for made, _, _ in seen.calls)
+    assert (seen.text, seen.finish) == ("", "tool_calls")
+    array = script.bodies()[1]["response_format"]["json_schema"]["schema"]["anyOf"][0]
+    kept = [one["anyOf"][0]["properties"]["arguments"] for one in array["prefixItems"]]
+    assert kept[0]["properties"]["place"] == {"const": "hall"}
+    assert kept[1]["properties"]["times"] == {"const": 2}
+
+
 def test_a_refused_rung_leaves_the_earlier_answer(streamed: bool) -> None:
     """The budget is spent on refusals: what the model said is what the host gets."""
     bad = says("I look.", call("look", {"place": 5, "times": "often"}), streamed=streamed)

@@ -47,7 +47,7 @@ def convert(**arguments: Any) -> dict[str, Any]:
     [
         ({"number": 11.5, "unit": "yard"}, {"value": 11.5}),
         ({"number": 11.5, "of": "yard"}, {"value": 11.5, "unit": "yard"}),
-        ({"number": 11.5, "from": "yard"}, {"value": 11.5}),
+        ({"number": 11.5, "from": "yard"}, {"value": 11.5, "unit": "yard"}),
         ({"number": "many", "unit": "yard"}, {}),
         ({"number": 1, "amount": 2, "unit": "yard"}, {}),
         ({"value": 1, "from": "foot"}, {}),

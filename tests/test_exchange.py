@@ -175,7 +175,7 @@ def test_the_same_failure_is_asked_about_differently(failed: Any) -> None:
     outcome = drive(exchange(REQUEST, policy), model)
     assert len(model.asked) == 3
     (last,) = model.asked[2].messages
-    assert "same fault twice" in last["content"] and '"unit": "lines"' in last["content"]
+    assert "same fault twice" in last["content"] and '"unit": "<lines or bytes>"' in last["content"]
     assert isinstance(outcome.verdict, Reject)
     assert outcome.verdict.reason.endswith("after 3 attempts; it failed in the same way 3 times")
 

@@ -34,7 +34,6 @@ COUNTED: Final = (
     ("on # scripted weak models", len(BEHAVIOURS)),
     ("tried up to # tokens", CHEAP_CONTEXT),
     ("declared context is # tokens or less", CHEAP_CONTEXT),
-    ("| markdown, with the plugin | # |", sum(job.form == "markdown" for job in JOBS)),
     ("| xml, with the plugin | # |", sum(job.form == "xml" for job in JOBS)),
 )
 """Words with ``#`` where a number stands, and the number."""

@@ -110,7 +110,11 @@ class Behaviour:
     everywhere: bool = True
 
     def helped(self, rungs: Sequence[str]) -> bool:
-        """Whether it comes right with these rungs on."""
+        """Whether one of these rungs brings it right, as long as it gets its turn.
+
+        With ``re_ask`` and ``structure`` alone three do not that are helped by being told twice:
+        the schema comes in between, their server ignores it, and they answer in words.
+        """
         return self.helped_by == AT_ONCE or bool(set(self.helped_by) & set(rungs))
 
 
