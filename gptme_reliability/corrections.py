@@ -76,8 +76,9 @@ def unplaced(tool: ToolDefinition, written: Mapping[str, Any]) -> list[str]:
 
     What stands under such a name is likely for none of the required ones.
     """
+    declared = properties(tool)
     names = (str(key)[:_LONGEST_NAME] for key in _lost(tool, written)[:_MOST_STRAYED])
-    near = (near_declared(name, tool) for name in names)
+    near = (near_declared(name, declared) for name in names)
     return [name for name in near if name and name not in written]
 
 

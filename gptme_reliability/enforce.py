@@ -78,7 +78,6 @@ def decide(
     text: str,
     tools: Sequence[ToolDefinition],
     policy: Policy,
-    repairs: tuple[Repair, ...] = (),
     extra: tuple[Violation, ...] = (),
     late: tuple[RefusedCall, ...] = (),
 ) -> Verdict:
@@ -103,7 +102,7 @@ def decide(
         reason = f"{surplus} more calls were left out; one answer may make {policy.max_calls}"
         refused.append(RefusedCall(None, reason))
     calls = tuple(item.call for item in standing if item.call is not None)
-    changes = (*repairs, *(r for item in standing for r in item.repairs))
+    changes = tuple(r for item in standing for r in item.repairs)
     if not violations:
         return Accept(calls, text, changes, tuple(refused))
     attempted = _correctable([i for i in attempts if i.call is None or id(i) in waiting])

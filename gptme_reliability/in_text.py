@@ -47,6 +47,7 @@ from gptme_reliability.host_writing import Piece, inert, reads_as, write_call
 from gptme_reliability.native import read_native
 from gptme_reliability.past_text import past_text_calls
 from gptme_reliability.pipeline import (
+    LATE,
     cut_native,
     flaws_of,
     is_attempt,
@@ -75,7 +76,6 @@ _ASKING: Final = frozenset({"choice", "form", "elicit", "clarify"})
 """gptme's tools that put a question to the user."""
 
 _NEAR: Final = 400
-_LATE: Final = "it follows text that follows another call; ask for it after the results"
 
 
 def check_in_text(
@@ -317,7 +317,7 @@ class _Answer:
 
     def _leave_out(self, span: Span) -> None:
         written = feedback.shorten(self._text[span.start : span.end])
-        self._late += [RefusedCall(raw.name, _LATE, written) for raw in span.calls]
+        self._late += [RefusedCall(raw.name, LATE, written) for raw in span.calls]
         self._attempts.append(_Attempt(span.start, span.end, []))
 
     def _add(

@@ -41,6 +41,9 @@ from gptme_reliability.types import (
     Violation,
 )
 
+LATE: Final = "it follows text that follows another call; ask for it after the results"
+"""Why a call is left out that may rest on an invented result."""
+
 _FENCE_HEAD: Final = re.compile(r"\s{0,256}(`{3,})[ \t]{0,8}([^\s`]{1,80})[^\n]{0,400}\n")
 _LONGEST_PLACEHOLDER: Final = 80
 
@@ -156,8 +159,7 @@ def _calls_in_text(
         stretch = (span.start, after_leaked_tokens(head, span.end))
         if placement == "late":
             removed.append(stretch)
-            reason = "it follows text that follows another call; ask for it after the results"
-            late += [RefusedCall(raw.name, reason, feedback.shorten(written)) for raw in span.calls]
+            late += [RefusedCall(raw.name, LATE, feedback.shorten(written)) for raw in span.calls]
             continue
         flaws = flaws_of(span, head, cut, guard)
         found = judged_span(span, flaws, tools, policy, len(judged), written)

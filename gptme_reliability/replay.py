@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NoReturn, TypeAlias
 
-from gptme_reliability.adapters.openai_history import known_ids
+from gptme_reliability.adapters.openai_history import append_text, known_ids
 from gptme_reliability.adapters.openai_ids import new_id
 from gptme_reliability.feedback import DOUBTS, render, shorten
 from gptme_reliability.types import (
@@ -80,7 +80,7 @@ def _rewound(
     messages, text = request.messages, _about_left_out(request, verdict, policy, lead)
     *earlier, last = messages or ({},)
     if last.get("role") == "user":
-        return (*earlier, {**last, "content": _joined(last.get("content"), text)})
+        return (*earlier, {**last, "content": append_text(last.get("content"), text)})
     said = {"role": "user", "content": text}
     if last.get("role") != "tool":
         return (*messages, said)
@@ -97,12 +97,6 @@ def _about_left_out(request: ModelRequest, verdict: Retry, policy: Policy, key: 
     return lead + render(
         verdict.violations, request.tools, shorter, verdict.refused, verdict.attempted
     )
-
-
-def _joined(content: Any, text: str) -> Any:
-    if isinstance(content, list):
-        return [*content, {"type": "text", "text": text}]
-    return f"{content}\n\n{text}" if isinstance(content, str) and content else text
 
 
 # --- kept ---------------------------------------------------------------------------------

@@ -224,7 +224,8 @@ def resolve_parameters(arguments: Mapping[str, Any], tool: ToolDefinition) -> di
 
 
 def _parameter(key: str, free: Sequence[str]) -> Resolved | None:
-    same = _only(free, lambda known: fold(known) == fold(key))
+    folded = fold(key)
+    same = _only(free, lambda known: fold(known) == folded) if folded else None
     if same:
         return Resolved(same, "parameter_case", "lossless")
     if len(key) >= _SHORTEST_PARAMETER_FOR_EDIT:
@@ -233,15 +234,14 @@ def _parameter(key: str, free: Sequence[str]) -> Resolved | None:
             return Resolved(near[0], "parameter_edit", "inferred")
         if near:
             return None
-    folded = fold(key)
     alias = [known for known in free if folded in PARAMETER_ALIASES.get(fold(known), ())]
     return Resolved(alias[0], "parameter_alias", "inferred") if len(alias) == 1 else None
 
 
-def near_declared(key: str, tool: ToolDefinition) -> str | None:
-    """The declared parameter that an argument may have been meant for, if any looks like it."""
+def near_declared(key: str, declared: Iterable[str]) -> str | None:
+    """The declared name that an argument may have been meant for, if any looks like it."""
     folded = fold(key)
-    for known in properties(tool):
+    for known in declared:
         other = fold(known)
         aliased = folded in PARAMETER_ALIASES.get(other, ()) or other in PARAMETER_ALIASES.get(
             folded, ()

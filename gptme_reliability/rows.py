@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gptme_reliability.errors import InputError
 from gptme_reliability.types import ModelOutput, ToolDefinition
-from gptme_reliability.validate import check_definition, kind_of
+from gptme_reliability.validate import kind_in_words, require_schema
 
 _WORDS: Final[Mapping[type, str]] = {
     str: "a string",
@@ -32,7 +32,7 @@ def parse_row(line: str | bytes, number: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"line {number} is no JSON: {error}") from None
     if not isinstance(row, dict):
-        raise InputError(f"line {number} must be a JSON object, not {kind_of(row)}")
+        raise InputError(f"line {number} must be a JSON object, not {kind_in_words(row)}")
     return row
 
 
@@ -44,7 +44,7 @@ def read_field(row: Mapping[str, Any], key: str, kind: type) -> Any:
     """
     value = row.get(key)
     if value is not None and not isinstance(value, kind):
-        raise InputError(f"{key!r} must be {_WORDS[kind]}, not {kind_of(value)}")
+        raise InputError(f"{key!r} must be {_WORDS[kind]}, not {kind_in_words(value)}")
     return value
 
 
@@ -102,7 +102,9 @@ def tool_entries(value: Any, where: str) -> list[Any]:
     if isinstance(value, Mapping) and "tools" in value:
         value = value["tools"]
     if not isinstance(value, list):
-        raise InputError(f"{where} must be a list of OpenAI tool objects, not {kind_of(value)}")
+        raise InputError(
+            f"{where} must be a list of OpenAI tool objects, not {kind_in_words(value)}"
+        )
     return value
 
 
@@ -118,7 +120,7 @@ def read_tools(value: Any, where: str) -> list[ToolDefinition]:
             if isinstance(entry, Mapping) and "input_schema" in entry:
                 raise InputError("an Anthropic tool; rename 'input_schema' to 'parameters'")
             tool = ToolDefinition.from_openai(entry)
-            check_definition(tool)
+            require_schema(tool)
         except InputError as error:
             raise InputError(f"{where}, entry {position}: {error}") from None
         tools.append(tool)

@@ -15,6 +15,7 @@ from gptme_reliability.distance import within_one_edit
 from gptme_reliability.enforce import Judged, forbidden
 from gptme_reliability.feedback import shorten
 from gptme_reliability.repair.arguments import coerce, fill, unwrap
+from gptme_reliability.repair.reading import child_path
 from gptme_reliability.repair.typed import type_values
 from gptme_reliability.resolve import (
     Resolved,
@@ -108,7 +109,7 @@ class _Attempt:
         if violations and isinstance(arguments, Mapping):
             arguments = self._repair(arguments, tool)
             violations = validate(arguments, tool, self._index)
-            violations = [self._explained(violation, tool) for violation in violations]
+            violations = [_explained(violation) for violation in violations]
         prohibited = self._against_policy(tool)
         if violations or prohibited:
             kept = self._without_prohibited(raw) if prohibited else arguments
@@ -147,7 +148,7 @@ class _Attempt:
                 return None
             if validate(self._named(names), tool):
                 return None
-        self._note(Repair("positional", f"$.{n}", None, n, "inferred") for n in names)
+        self._note(Repair("positional", child_path("$", n), None, n, "inferred") for n in names)
         return self._named(names)
 
     def _named(self, names: Sequence[str]) -> dict[str, Any]:
@@ -184,7 +185,7 @@ class _Attempt:
         names = required(tool)
         if len(names) != 1 or validate({names[0]: arguments}, tool):
             return arguments
-        self._note([Repair("positional", f"$.{names[0]}", None, names[0], "inferred")])
+        self._note([Repair("positional", child_path("$", names[0]), None, names[0], "inferred")])
         return {names[0]: arguments}
 
     def _repair(self, arguments: Mapping[str, Any], tool: ToolDefinition) -> dict[str, Any]:
@@ -208,7 +209,7 @@ class _Attempt:
         if not self._policy.aliases:
             renames = {k: r for k, r in renames.items() if r.rule != "parameter_alias"}
         self._note(
-            Repair(found.rule, f"$.{found.name}", key, found.name, found.kind)
+            Repair(found.rule, child_path("$", found.name), key, found.name, found.kind)
             for key, found in renames.items()
         )
         return {renames[k].name if k in renames else k: v for k, v in arguments.items()}
@@ -222,10 +223,11 @@ class _Attempt:
         complete = all(name in arguments for name in required(tool))
         if not extras or not complete or len(extras) == len(arguments):
             return arguments
-        if any(near_declared(key, tool) or restricts(key, arguments[key]) for key in extras):
+        if any(near_declared(key, declared) or restricts(key, arguments[key]) for key in extras):
             return arguments
         self._note(
-            Repair("extra_argument", f"$.{k}", arguments[k], None, "inferred") for k in extras
+            Repair("extra_argument", child_path("$", k), arguments[k], None, "inferred")
+            for k in extras
         )
         return {key: value for key, value in arguments.items() if key in declared}
 
@@ -246,16 +248,6 @@ class _Attempt:
         if near:
             message += f"; did you mean {near[0]!r}?"
         return [Violation(rule, "$", message, None, names, call=self._index)]
-
-    def _explained(self, violation: Violation, tool: ToolDefinition) -> Violation:
-        """An unknown argument that resembles a declared one: say which."""
-        if violation.rule != "unknown_argument":
-            return violation
-        key = violation.path.removeprefix("$.")
-        near = near_declared(key, tool)
-        if near is None:
-            return violation
-        return replace(violation, message=f"{violation.message}; did you mean {near!r}?")
 
     def _against_policy(self, tool: ToolDefinition) -> list[Violation]:
         return [
@@ -287,3 +279,16 @@ class _Attempt:
         reason = "; ".join(dict.fromkeys(violation.message for violation in violations))
         refused = RefusedCall(name, reason, shorten(self._written), self._raw.id, self._dialect)
         return Judged(None, tuple(violations), refused=refused, attempted=attempted)
+
+
+def _explained(violation: Violation) -> Violation:
+    """An unknown argument that resembles a declared one: say which."""
+    if violation.rule != "unknown_argument":
+        return violation
+    # Only the names of the object that holds it: those of another one would mislead.
+    path = violation.path
+    key = path.rpartition('["' if path.endswith('"]') else ".")[2]
+    near = near_declared(key, violation.allowed)
+    if near is None:
+        return violation
+    return replace(violation, message=f"{violation.message}; did you mean {near!r}?")

@@ -60,7 +60,7 @@ def validate(arguments: Any, tool: ToolDefinition, call: int | None = None) -> l
             Violation(
                 "not_an_object",
                 "$",
-                f"the arguments must be a JSON object, not {kind_of(arguments)}",
+                f"the arguments must be a JSON object, not {kind_in_words(arguments)}",
                 arguments,
                 "object",
                 tool.name,
@@ -101,7 +101,7 @@ def _unreadable(tool: ToolDefinition, call: int | None, message: str) -> Violati
     return Violation("too_deep", "$", message, None, None, tool.name, call)
 
 
-def kind_of(value: Any) -> str:
+def kind_in_words(value: Any) -> str:
     """What a JSON value is, in words for a message."""
     if value is None:
         return "null"
@@ -238,15 +238,6 @@ def _without_unusable_patterns(schema: Any) -> Any:
     return kept
 
 
-def check_definition(tool: ToolDefinition) -> None:
-    """Make sure that a tool's parameters are a JSON schema.
-
-    Raises:
-        ToolDefinitionError: they are not.
-    """
-    _validator(tool)
-
-
 def json_path(parts: Iterable[str | int]) -> str:
     """A JSONPath from the keys and indices that lead to a value."""
     return reduce(child_path, parts, "$")
@@ -261,7 +252,7 @@ def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:
         return [
             Violation(
                 "missing",
-                f"{path}.{name}",
+                json_path([*error.absolute_path, name]),
                 f"required argument {name!r} is missing",
                 None,
                 _described(error.schema, name),
@@ -288,7 +279,7 @@ def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:
         ]
     if keyword == "type":
         names = wanted if isinstance(wanted, list) else [wanted]
-        message = f"must be {' or '.join(map(str, names))}, not {kind_of(written)}"
+        message = f"must be {' or '.join(map(str, names))}, not {kind_in_words(written)}"
         return [Violation("type", path, message, written, wanted, tool, call)]
     if keyword == "enum":
         return [
@@ -301,7 +292,7 @@ def _violations(error: Any, tool: str, call: int | None) -> list[Violation]:
 
 
 def _json_kind(value: Any) -> str:
-    return kind_of(value).split()[-1]
+    return kind_in_words(value).split()[-1]
 
 
 def _message(error: Any) -> str:
@@ -315,7 +306,7 @@ def _message(error: Any) -> str:
         stated = [branch.get("type") for branch in wanted if isinstance(branch, Mapping)]
         kinds = list(dict.fromkeys(kind for kind in stated if isinstance(kind, str)))
         if len(stated) == len(wanted) and None not in stated and _json_kind(written) not in kinds:
-            return f"must be {' or '.join(kinds)}, not {kind_of(written)}"
+            return f"must be {' or '.join(kinds)}, not {kind_in_words(written)}"
         return "fits none of its forms"
     return f"does not satisfy {keyword!r}"
 

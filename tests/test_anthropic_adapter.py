@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scripted_server import DONE, ROLE, USAGE, call_chunks, chunk, text_chunks
 
 from gptme_reliability.adapters.anthropic_adapter import Anthropic
+from gptme_reliability.adapters.anthropic_response import stop_word
 from gptme_reliability.adapters.anthropic_stream import AnthropicReader
 from gptme_reliability.adapters.bridge_answer import Translator, to_error, to_message
 from gptme_reliability.adapters.bridge_request import to_openai
@@ -245,6 +246,43 @@ def test_arguments_are_an_object_where_they_are_nothing_else(arguments: Any, giv
     (read,) = Anthropic().read_answer(message).tool_calls
     assert Anthropic().host_readable(message) is isinstance(given, dict)
     assert read["id"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("finish", "calls", "expected"),
+    [
+        ("max_tokens", 1, "tool_use"),
+        ("max_tokens", 0, "max_tokens"),
+        ("length", 0, "max_tokens"),
+        ("aborted", 0, "max_tokens"),
+        ("content_filter", 0, "refusal"),
+        ("stop_sequence", 0, "stop_sequence"),
+        ("tool_use", 0, "end_turn"),
+        (None, 0, "end_turn"),
+    ],
+)
+def test_the_stop_reason_says_what_is_there(finish: Any, calls: int, expected: str) -> None:
+    assert stop_word(finish, (Call("look", {}, "a"),) * calls) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "openai", "anthropic"),
+    [
+        (b'{"error": {"message": "m"}}', {"message": "m"}, {"message": "m"}),
+        (b'\xef\xbb\xbf{"error": {"message": "m"}}', {"message": "m"}, {"message": "m"}),
+        (b'{"error": "m"}', "m", {"type": "api_error", "message": "{'error': 'm'}"}),
+        (b"<html>", {"message": "<html>"}, {"type": "api_error", "message": "<html>"}),
+        (b"x" * 9_000, {"message": "x" * 4096}, {"type": "api_error", "message": "x" * 4096}),
+    ],
+)
+def test_an_error_is_an_event_that_the_sdk_raises_from(
+    raw: bytes, openai: Any, anthropic: dict[str, Any]
+) -> None:
+    (one,) = EventReader().feed(OPENAI.error_event(raw))
+    (other,) = EventReader().feed(Anthropic().error_event(raw))
+    assert json.loads(one.data or "") == {"error": openai}
+    assert other.name == "error"
+    assert json.loads(other.data or "") == {"type": "error", "error": anthropic}
 
 
 @given(JSON)

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from scripted_server import TOOLS, call, completion_body
 
-from gptme_reliability.adapters.openai import (
-    assign_ids,
+from gptme_reliability.adapters.openai_ids import assign_ids
+from gptme_reliability.adapters.openai_request import read_request, write_request
+from gptme_reliability.adapters.openai_response import (
     host_readable,
     is_completion,
-    read_request,
     read_response,
     sum_usage,
-    write_request,
     write_response,
 )
 from gptme_reliability.errors import InputError, ToolDefinitionError
@@ -158,6 +157,10 @@ def test_a_written_answer_keeps_what_is_unknown() -> None:
         ("stop", 1, "tool_calls"),
         ("length", 1, "tool_calls"),
         ("length", 0, "length"),
+        ("model_length", 0, "length"),
+        ("max_output_tokens", 0, "length"),
+        ("aborted", 0, "length"),
+        ("content_filter", 0, "content_filter"),
         ("tool_calls", 0, "stop"),
         (None, 0, "stop"),
     ],

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_server import call
 
-from gptme_reliability.adapters.openai import mend_history, model_fault
-from gptme_reliability.adapters.openai_history import NO_RESULT
+from gptme_reliability.adapters.openai_history import NO_RESULT, mend_history
 from gptme_reliability.adapters.openai_pending import add_pending, digest, place
-from gptme_reliability.adapters.server_errors import about_the_conversation
+from gptme_reliability.adapters.server_errors import about_the_conversation, model_fault
 from gptme_reliability.types import Call
 
 ERRORS = [

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptme_reliability.adapters.openai import StreamReader, read_response, write_chunks
+from gptme_reliability.adapters.openai_response import read_response
+from gptme_reliability.adapters.openai_stream import StreamReader, write_delta, write_end
 from gptme_reliability.types import Call
 
 # --- streams ----------------------------------------------------------------------------------
@@ -185,14 +186,14 @@ def test_no_chunk_breaks_the_reader(chunk: Any) -> None:
 
 def test_written_chunks_are_read_back() -> None:
     calls = (Call("look", {"place": "ä"}, "a"), Call("shell", {"command": "x"}, "b"))
-    chunks = write_chunks(
-        {"id": "i", "model": "m"},
-        text="hi",
-        reasoning="so",
-        calls=calls,
-        finish_reason="stop",
-        usage={"total_tokens": 1},
-    )
+    template = {"id": "i", "model": "m"}
+    chunks = [
+        write_delta(template, "reasoning", "so"),
+        write_delta(template, "content", "hi"),
+        *write_end(
+            template, calls=calls, finish_reason="stop", usage={"total_tokens": 1}, extras={}
+        ),
+    ]
     reader = StreamReader()
     for chunk in chunks:
         reader.feed(json.loads(json.dumps(chunk)))

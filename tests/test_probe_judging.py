@@ -170,6 +170,13 @@ def test_a_good_stream_has_no_faults() -> None:
     assert read(Heard(200, raw, "text/event-stream; charset=utf-8"), streamed=True).faults == ()
 
 
+@pytest.mark.parametrize("call", [5, "look", [], None, {}, {"function": 5}, {"function": {}}])
+def test_calls_that_are_none_are_a_fault_of_the_stream(call: Any) -> None:
+    raw = stream(chunk({"tool_calls": [call]}), STOP, DONE)
+    sample = read(Heard(200, raw, "text/event-stream"), streamed=True)
+    assert sample.faults == ("a call without an id, a name or whole arguments",)
+
+
 LIST: Final = "/v1/models"
 
 

@@ -13,6 +13,7 @@ from gptme_reliability import Accept, ModelOutput, Policy, Retry, ToolDefinition
 from gptme_reliability.in_text import check_in_text
 from gptme_reliability.resolve import resolve_parameters, resolve_tool
 from gptme_reliability.types import HostFormat
+from gptme_reliability.validate import validate
 
 CASES = Path(__file__).parent / "cases"
 
@@ -60,6 +61,47 @@ def test_aliases_can_be_switched_off() -> None:
     assert isinstance(check(call("bash", {"command": "ls"}), TOOLS, policy), Retry)
     assert isinstance(check(call("shell", {"cmd": "ls"}), TOOLS, policy), Retry)
     assert isinstance(check(call("Shell", {"command": "ls"}), TOOLS, policy), Accept)
+
+
+FILTERED = ToolDefinition(
+    "find",
+    {
+        "type": "object",
+        "properties": {
+            "filters": {
+                "type": "object",
+                "properties": {"maker": {"type": "string"}, "full title": {"type": "string"}},
+                "required": ["full title"],
+                "additionalProperties": False,
+            }
+        },
+        "required": ["filters"],
+        "additionalProperties": False,
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("extra", "hint"),
+    [("makr", "; did you mean 'maker'?"), ("colour", ""), ("filter", "")],
+)
+def test_a_hint_names_an_argument_of_the_same_object(extra: str, hint: str) -> None:
+    verdict = check(call("find", {"filters": {"full title": "x", extra: "y"}}), [FILTERED])
+    assert isinstance(verdict, Retry)
+    (violation,) = verdict.violations
+    assert violation.message == f"there is no argument {extra!r}{hint}"
+
+
+def test_a_missing_argument_has_the_path_that_it_would_have() -> None:
+    (missing,) = validate({"filters": {}}, FILTERED)
+    (wrong,) = validate({"filters": {"full title": 1}}, FILTERED)
+    assert missing.rule == "missing"
+    assert missing.path == wrong.path == '$.filters["full title"]'
+
+
+def test_names_of_signs_alone_are_no_spellings_of_each_other() -> None:
+    parameters = {"type": "object", "properties": {"_": {"type": "string"}}}
+    assert resolve_parameters({"-": "x"}, ToolDefinition("ask", parameters)) == {}
 
 
 def test_names_as_they_are_written() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -11,9 +10,9 @@ from gptme_reliability.adapters import anthropic_request, anthropic_response
 from gptme_reliability.adapters.anthropic_messages import ORIGIN, Block
 from gptme_reliability.adapters.anthropic_stream import AnthropicReader
 from gptme_reliability.adapters.anthropic_writing import AnthropicWriter, event
+from gptme_reliability.adapters.error_texts import LONGEST_MESSAGE, read_error
 from gptme_reliability.types import Accept, ModelFacts, ModelOutput, ModelRequest, Reject, Repair
 
-_LONGEST_ERROR: Final = 4096
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 
 
@@ -102,13 +101,10 @@ class Anthropic:
 
     def error_event(self, raw: bytes) -> bytes:
         """The error as an event, with all that the server said."""
-        try:
-            error = json.loads(raw)
-        except (ValueError, RecursionError):
-            error = raw.decode(errors="replace")
+        error = read_error(raw)
         inner = error.get("error") if isinstance(error, Mapping) else None
         if not isinstance(inner, Mapping):
-            inner = {"type": "api_error", "message": str(error)[:_LONGEST_ERROR]}
+            inner = {"type": "api_error", "message": str(error)[:LONGEST_MESSAGE]}
         return event({"type": "error", "error": inner})
 
     def _thinking(self) -> dict[str, list[Block]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gptme_reliability.adapters.anthropic_messages import Block, read_call
+from gptme_reliability.enforce import was_cut
 from gptme_reliability.types import Accept, Call, ModelOutput, Reject
 
 ID: Final = "msg_reliability"
@@ -20,13 +21,7 @@ _READ_WORDS: Final = {
     "refusal": "content_filter",  # it strikes in the middle of what is being written
     "model_context_window_exceeded": "length",
 }
-_WRITTEN_WORDS: Final = {
-    "content_filter": "refusal",
-    "length": "max_tokens",
-    "max_tokens": "max_tokens",
-    "disconnected": "max_tokens",
-    "stop_sequence": "stop_sequence",
-}
+_WRITTEN_WORDS: Final = {"content_filter": "refusal", "stop_sequence": "stop_sequence"}
 _KNOWN_IN_CALLS: Final = frozenset({"type", "id", "name", "input"})
 
 
@@ -85,7 +80,11 @@ def read_word(stop_reason: Any) -> str | None:
 
 def stop_word(finish_reason: Any, calls: Sequence[Call]) -> str:
     """The stop reason for the host."""
-    return "tool_use" if calls else _WRITTEN_WORDS.get(finish_reason, "end_turn")
+    if calls:
+        return "tool_use"
+    return _WRITTEN_WORDS.get(finish_reason) or (
+        "max_tokens" if was_cut(finish_reason) else "end_turn"
+    )
 
 
 def joined(blocks: Iterable[Block], kind: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gptme_reliability.adapters.anthropic_response import empty_answer, thought
 from gptme_reliability.adapters.anthropic_writing import event
+from gptme_reliability.adapters.error_texts import LONGEST_MESSAGE, read_error
 from gptme_reliability.adapters.openai_response import (
     is_completion,
     read_reasoning,
@@ -36,7 +37,6 @@ _ERRORS: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_LONGEST_MESSAGE: Final = 4096
 _QUOTED: Final = "failed_generation"
 """Where servers put what the model wrote and they could not read."""
 
@@ -59,11 +59,7 @@ def to_message(body: Any) -> dict[str, Any] | None:
 
 def to_error(status: int, raw: bytes) -> dict[str, Any]:
     """An error as Anthropic's API has it, with all that tells whose fault it was."""
-    try:
-        error = json.loads(raw)
-    except (ValueError, RecursionError):
-        error = raw.decode(errors="replace")
-    return _error(error, _ERRORS.get(status, "api_error"))
+    return _error(read_error(raw), _ERRORS.get(status, "api_error"))
 
 
 class Translator:
@@ -269,4 +265,4 @@ def _message(error: Any) -> str:
         if isinstance(error, Mapping):
             found = (error.get(key) for key in ("error", "message", "detail", "msg"))
             error = next((one for one in found if one), "the upstream failed")
-    return error if isinstance(error, str) else str(error)[:_LONGEST_MESSAGE]
+    return error if isinstance(error, str) else str(error)[:LONGEST_MESSAGE]

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+LONGEST_MESSAGE: Final = 4096
+"""Characters of an error's text that go on where the server sent no error of its API's form."""
+
 _DEEPEST: Final = 3
 _MOST: Final = 8
 
 
 def read_error(body: bytes) -> Any:
     """The JSON of an error's body, or else its text."""
-    decoded = body.decode(errors="replace")
+    decoded = body.decode("utf-8-sig", errors="replace")
     try:
         return json.loads(decoded)
     except (ValueError, RecursionError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -11,12 +10,13 @@ from gptme_reliability.adapters import openai_request, openai_response
 from gptme_reliability.adapters.adapter import AnswerReader, Heard, Said
 from gptme_reliability.adapters.alike import Alike
 from gptme_reliability.adapters.encoding import encode
+from gptme_reliability.adapters.error_texts import LONGEST_MESSAGE, read_error
 from gptme_reliability.adapters.openai_response import call_extras
 from gptme_reliability.adapters.openai_stream import (
     StreamReader,
     says_text_only,
-    write_chunks,
     write_delta,
+    write_end,
 )
 from gptme_reliability.adapters.sse import DONE, encode_event
 from gptme_reliability.types import (
@@ -99,12 +99,9 @@ class OpenAI:
 
     def error_event(self, raw: bytes) -> bytes:
         """The error as the data of an event."""
-        try:
-            error = json.loads(raw)
-        except (ValueError, RecursionError):
-            error = raw.decode(errors="replace")
+        error = read_error(raw)
         inner = error.get("error") if isinstance(error, Mapping) else None
-        return _event({"error": inner or {"message": str(error)[:4096]}})
+        return _event({"error": inner or {"message": str(error)[:LONGEST_MESSAGE]}})
 
 
 OPENAI: Final = OpenAI()
@@ -172,10 +169,8 @@ class OpenAIWriter:
         usage: Mapping[str, Any] | None,
     ) -> bytes:
         """The calls, the finish reason, what was used, and the mark of the end."""
-        chunks = write_chunks(
+        chunks = write_end(
             self._base(template),
-            text="",
-            reasoning=None,
             calls=calls,
             finish_reason=output.finish_reason or "stop",
             usage=usage,

@@ -190,5 +190,12 @@ def stored_calls(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [c for c in calls if isinstance(c, Mapping)] if isinstance(calls, list) else []
 
 
+def append_text(content: Any, text: str) -> Any:
+    """A message's content, a text or a list of parts, with another text behind it."""
+    if isinstance(content, list):
+        return [*content, {"type": "text", "text": text}]
+    return f"{content}\n\n{text}" if isinstance(content, str) and content else text
+
+
 def _no_result(call_id: str) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": NO_RESULT}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gptme_reliability.adapters.openai_history import stored_calls
+from gptme_reliability.adapters.openai_history import append_text, stored_calls
 from gptme_reliability.types import Call, Repair
 
 # Hosts rewrite their system messages and shorten old results as they go.
@@ -63,7 +63,7 @@ def add_pending(
             if found is not None and text is not None:
                 texts[found.id] = text
         for result, text in _last_results(messages, position, texts):
-            written[result]["content"] = _append(written[result].get("content"), text)
+            written[result]["content"] = append_text(written[result].get("content"), text)
             path = f"$.messages[{result}].content"
             repairs.append(Repair("late_feedback", path, None, text, "presentation"))
     return written, tuple(repairs)
@@ -115,9 +115,3 @@ def _place(before: str, call: Mapping[str, Any]) -> Place | None:
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=repr)
-
-
-def _append(content: Any, text: str) -> Any:
-    if isinstance(content, list):
-        return [*content, {"type": "text", "text": text}]
-    return f"{content}\n\n{text}" if isinstance(content, str) and content else text

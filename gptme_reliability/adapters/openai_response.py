@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from gptme_reliability.enforce import was_cut
 from gptme_reliability.feedback import call_json
 from gptme_reliability.types import Accept, Call, ModelOutput, Reject
 
@@ -13,8 +14,6 @@ REASONING_KEYS: Final = ("reasoning_content", "reasoning")
 
 CALL_KEYS: Final = frozenset({"id", "type", "function", "index"})
 """The fields of a call that are read; whatever else there is belongs to the server."""
-
-_CALLED: Final = frozenset({"tool_calls", "function_call"})
 
 
 def is_completion(body: Any) -> bool:
@@ -85,7 +84,9 @@ def finish_word(received: Any, calls: Sequence[Call]) -> str:
     """The finish reason for the host."""
     if calls:
         return "tool_calls"
-    return "length" if received in ("length", "max_tokens", "disconnected") else "stop"
+    if received == "content_filter":
+        return "content_filter"
+    return "length" if was_cut(received) else "stop"
 
 
 def write_call(call: Call, extras: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

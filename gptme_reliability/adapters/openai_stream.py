@@ -231,30 +231,24 @@ class StreamReader:
         return name if name.startswith(before) else before + name
 
 
-def write_chunks(
+def write_end(
     template: Mapping[str, Any],
     *,
-    text: str,
-    reasoning: str | None,
     calls: Sequence[Call],
     finish_reason: str,
     usage: Mapping[str, Any] | None,
-    reasoning_key: str = REASONING_KEYS[0],
-    extras: Mapping[str, Mapping[str, Any]] | None = None,
+    extras: Mapping[str, Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """The chunks that say this, each call whole in one delta.
+    """The chunks that end a stream, each call whole in one delta.
 
     ``template`` is a chunk of the server whose other fields are kept; ``extras`` are fields to
     add to calls, by id.
     """
-    deltas: list[dict[str, Any]] = []
-    if reasoning:
-        deltas.append({reasoning_key: reasoning})
-    if text:
-        deltas.append({"content": text})
-    for index, call in enumerate(calls):
-        deltas.append({"tool_calls": [{"index": index, **write_call(call, extras or {})}]})
     base = {"object": "chat.completion.chunk", **template}
+    deltas = [
+        {"tool_calls": [{"index": index, **write_call(call, extras)}]}
+        for index, call in enumerate(calls)
+    ]
     chunks = [{**base, "choices": [_choice(delta, None)]} for delta in deltas]
     chunks.append({**base, "choices": [_choice({}, finish_word(finish_reason, calls))]})
     if usage is not None:

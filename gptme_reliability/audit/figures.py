@@ -20,6 +20,10 @@ LIMITS: Final = (
     "not in a log: further calls of a stream that gptme stopped reading, why an answer ended, "
     "with what it was sampled, and whether a call was wanted where one was made"
 )
+COSTLIEST: Final = (
+    *("tokens", "messages", "failures", "class", "tool", "model", "end", "where", "answer"),
+)
+"""What the columns of ``costliest`` are called."""
 
 
 def rows(tally: Tally) -> list[tuple[Key, int, int, int]]:
@@ -43,6 +47,24 @@ def coverage(tally: Tally) -> list[tuple[str, int, str]]:
     """Every stage, how many failures it would have handled, and what it does."""
     counts = tally.stages()
     return [(stage, counts.get(stage, 0), meaning) for stage, meaning in STAGES.items()]
+
+
+def costliest(tally: Tally) -> list[tuple[object, ...]]:
+    """The failures that cost most, a row each."""
+    return [
+        (
+            example.tokens,
+            example.messages,
+            example.failures,
+            example.key.kind,
+            example.key.tool,
+            example.key.model,
+            "recovered" if example.recovered else "never",
+            f"{example.log}, line {example.line}",
+            example.excerpt or "",
+        )
+        for example in tally.costliest
+    ]
 
 
 def share(count: int, total: int) -> str:

@@ -10,7 +10,16 @@ from typing import Final
 from gptme_reliability.audit.advice import Advice
 from gptme_reliability.audit.classes import CLASSES
 from gptme_reliability.audit.counting import Tally
-from gptme_reliability.audit.figures import COST, LIMITS, by_class, coverage, rows, share
+from gptme_reliability.audit.figures import (
+    COST,
+    COSTLIEST,
+    LIMITS,
+    by_class,
+    costliest,
+    coverage,
+    rows,
+    share,
+)
 from gptme_reliability.audit.plots import Bar, bars
 from gptme_reliability.audit.words import summary
 from gptme_reliability.commands.printing import visible
@@ -108,23 +117,7 @@ def _all(tally: Tally) -> Iterable[str]:
 
 def _costliest(tally: Tally) -> Iterable[str]:
     yield "<h2>The costliest</h2>"
-    yield _table(
-        ("tokens", "messages", "failures", "class", "tool", "model", "end", "where", "answer"),
-        [
-            (
-                example.tokens,
-                example.messages,
-                example.failures,
-                example.key.kind,
-                example.key.tool,
-                example.key.model,
-                "recovered" if example.recovered else "never",
-                f"{example.log}, line {example.line}",
-                example.excerpt or "",
-            )
-            for example in tally.costliest
-        ],
-    )
+    yield _table(COSTLIEST, costliest(tally))
     yield f'<p class="dim">{escape(COST)}.</p>'
 
 

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from gptme_reliability.audit.advice import Advice
 from gptme_reliability.audit.classes import CLASSES
 from gptme_reliability.audit.counting import Tally
-from gptme_reliability.audit.figures import COST, LIMITS, by_class, coverage, rows, share
+from gptme_reliability.audit.figures import (
+    COST,
+    COSTLIEST,
+    LIMITS,
+    by_class,
+    costliest,
+    coverage,
+    rows,
+    share,
+)
 from gptme_reliability.commands.printing import print_table, visible
 
 
@@ -76,23 +85,7 @@ def _coverage(tally: Tally) -> None:
 
 def _costliest(tally: Tally) -> None:
     print("\nthe costliest")
-    print_table(
-        ("tokens", "messages", "failures", "class", "tool", "model", "end", "where", "answer"),
-        [
-            (
-                str(example.tokens),
-                str(example.messages),
-                str(example.failures),
-                example.key.kind,
-                example.key.tool,
-                example.key.model,
-                "recovered" if example.recovered else "never",
-                f"{example.log}, line {example.line}",
-                example.excerpt or "",
-            )
-            for example in tally.costliest
-        ],
-    )
+    print_table(COSTLIEST, [tuple(map(str, row)) for row in costliest(tally)])
     print(COST)
 
 

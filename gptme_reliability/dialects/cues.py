@@ -221,12 +221,6 @@ GREETING: Final = re.compile(
     r"(?:hallo|hola|bonjour|salut|ciao|olá|привет|здравствуйте|你好|您好|こんにちは|안녕하세요)[!.！。]?",
     re.IGNORECASE,
 )
-# Words behind a call that take it back or ask for leave, wherever it stands.
-TAKEN_BACK: Final = re.compile(
-    r"\b(?:cancel\w*|wait for|hold off|confirm\w*|approv\w*|permission|go-ahead|let me know|"
-    r"unless|only if|once you|if you|shall i|may i|should i|do you want|don't|do not|never)\b",
-    re.IGNORECASE,
-)
 # A log line or a shell prompt: what stands beside it was recorded.
 RECORDED: Final = re.compile(
     r"^\W{0,3}\d{4}-\d\d-\d\d|^\W{0,3}\d\d?:\d\d|^\s*(?:\$|>>>|%|[\w.\-]+@[\w.\-]+\S*[$#])\s",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gptme_reliability.dialects.markers import CLOSING
 from gptme_reliability.dialects.shapes import Flaw, RawCall
-from gptme_reliability.repair.reading import Broken
+from gptme_reliability.repair.reading import Broken, same
 from gptme_reliability.repair.scalars import LITERALS, is_number, read_scalar
 from gptme_reliability.repair.syntax import Fault, read_value
 from gptme_reliability.types import Repair
@@ -26,6 +26,7 @@ _KEY: Final = re.compile(
 _BRACE: Final = re.compile(r"\s{0,16}\{")
 _BRACKET: Final = re.compile(r"\s{0,16}\)")
 _SPACE: Final = re.compile(r"\s*")
+_SEPARATOR: Final = re.compile(r"[\s,;]*")
 _BARE: Final = re.compile(r"[^,{}\[\]()<>\"'\n]{1,400}")
 _SINGLE_QUOTED: Final = re.compile(r"'([^'\"\\\n]{0,100000})'(?=\s{0,16}[,}\])])")
 _PLAIN_STRING: Final = re.compile(
@@ -86,7 +87,7 @@ class _Reader:
             if key is None:
                 raise _Broken("syntax", "a name and a colon are expected", position)
             value, position = self._value(key.end(), depth)
-            if key[1] in found and found[key[1]] != value:
+            if key[1] in found and not same(found[key[1]], value):
                 raise _Broken("duplicate_key", f"the argument {key[1]!r} is given twice", position)
             found[key[1]] = value
             self._check_end(position)
@@ -157,7 +158,7 @@ class _Reader:
         return token, end
 
     def _behind_separator(self, position: int) -> int:
-        match = re.compile(r"[\s,;]*").match(self._text, position)
+        match = _SEPARATOR.match(self._text, position)
         return match.end() if match else position
 
     def _check_end(self, position: int) -> None:

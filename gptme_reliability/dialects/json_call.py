@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from gptme_reliability.dialects.openers import envelope_key
@@ -14,6 +15,7 @@ from gptme_reliability.dialects.table import (
     NAME_KEYS,
     PASSENGER_KEYS,
 )
+from gptme_reliability.repair.reading import same
 from gptme_reliability.repair.syntax import Fault, read_arguments
 from gptme_reliability.types import Repair
 
@@ -46,7 +48,7 @@ def envelope_calls(
         call_id = keys.get("id")
         calls = envelope_calls(function, (*repairs, *renamed), marked=marked)
         if calls and len(calls) == 1 and isinstance(call_id, str):
-            return [_with_id(calls[0], call_id)]
+            return [replace(calls[0], id=call_id)]
         return calls
     call = _one_call(keys, (*repairs, *renamed), marked)
     return None if call is None else [call]
@@ -85,7 +87,7 @@ def _canonical_keys(
             if meant != key.lower():
                 repairs.append(Repair("envelope_key", "$", key, meant, "inferred"))
         elif meant in NAME_KEYS or meant in ARGUMENT_KEYS:
-            tied = tied or keys[meant] != member
+            tied = tied or not same(keys[meant], member)
     return keys, tuple(repairs), tied
 
 
@@ -168,7 +170,3 @@ def _is_schema(arguments: Any) -> bool:
         isinstance(member, Mapping) and isinstance(member.get("type"), str)
         for member in arguments.values()
     )
-
-
-def _with_id(call: RawCall, call_id: str) -> RawCall:
-    return RawCall(call.name, call.arguments, call.repairs, call.flaw, call_id, call.positional)

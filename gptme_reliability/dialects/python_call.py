@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gptme_reliability.dialects.shapes import Flaw, RawCall, flaw_at
+from gptme_reliability.repair.reading import same
 from gptme_reliability.repair.syntax import Fault, Reading, read_value
 from gptme_reliability.types import Repair
 
@@ -75,7 +76,7 @@ def read_keywords(text: str, position: int, name: str, closing: str) -> tuple[Ra
             repairs += argument.repairs
         if key is None:
             positional.append(value)
-        elif key in keywords and keywords[key] != value:
+        elif key in keywords and not same(keywords[key], value):
             flaw = Flaw("duplicate_key", f"the argument {key!r} is given twice")
             return RawCall(name, flaw=flaw), position
         else:

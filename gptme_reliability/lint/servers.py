@@ -11,7 +11,7 @@ from gptme_reliability.lint.rules import MOST_REPEATS, Finding, found, shown
 from gptme_reliability.lint.walk import Node
 from gptme_reliability.schema_keywords import COMPOSED, LISTS
 from gptme_reliability.type_names import JSON_TYPES, type_schema
-from gptme_reliability.validate import kind_of
+from gptme_reliability.validate import kind_in_words
 
 _REFUSED: Final = ("oneOf", "allOf", "patternProperties", "if", "dependentSchemas")
 _SKIPPED: Final = (
@@ -74,13 +74,13 @@ def malformed(node: Node, root: Any) -> Iterator[Finding]:
     for keyword, (fits, wanted) in _FORMS.items():
         if keyword in node.schema and not fits(node.schema[keyword]):
             given = node.schema[keyword]
-            kind = "an empty list" if given == [] else kind_of(given)
+            kind = "an empty list" if given == [] else kind_in_words(given)
             about = {"keyword": shown(keyword), "wanted": wanted, "given": kind}
             yield found("malformed", node.path, node.tool, **about)
     members = node.schema.get("properties")
     for name, member in members.items() if isinstance(members, Mapping) else ():
         if not _is_schema(member):
-            about = {"keyword": shown(name), "wanted": "a schema", "given": kind_of(member)}
+            about = {"keyword": shown(name), "wanted": "a schema", "given": kind_in_words(member)}
             yield found("malformed", f"{node.path}.properties", node.tool, **about)
 
 
@@ -180,7 +180,7 @@ def enums(node: Node, root: Any) -> Iterator[Finding]:
 
 
 def _broad(value: Any) -> str:
-    kind = kind_of(value)
+    kind = kind_in_words(value)
     return "a number" if kind == "an integer" else kind
 
 

@@ -22,7 +22,7 @@ from gptme_reliability.lint.rules import (
     shown,
 )
 from gptme_reliability.lint.walk import Node, Tool, nodes
-from gptme_reliability.validate import kind_of
+from gptme_reliability.validate import kind_in_words
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _COMPOSED: Final = ("anyOf", "oneOf", "allOf", "not", "enum")
@@ -58,7 +58,7 @@ def envelope(tool: Tool) -> Iterator[Finding]:
 
 def _why_no_tool(tool: Tool) -> str | None:
     if not isinstance(tool.entry, Mapping):
-        return f"a tool must be an object, not {kind_of(tool.entry)}"
+        return f"a tool must be an object, not {kind_in_words(tool.entry)}"
     kind = tool.entry.get("type", "function")
     if kind != "function":
         return f"type is {shown(kind)} where 'function' is known"
@@ -113,7 +113,7 @@ def top(tool: Tool) -> Iterator[Finding]:
     if schema is None or schema == {}:
         return
     if not isinstance(schema, Mapping):
-        yield found("top_not_object", path, tool.name, why=f"not {kind_of(schema)}")
+        yield found("top_not_object", path, tool.name, why=f"not {kind_in_words(schema)}")
         return
     kind = schema.get("type")
     composed = [key for key in _COMPOSED if key in schema]

@@ -135,5 +135,9 @@ NEGATIONS: Final = _set("no not dont disable disabled without never non")
 """First words of names that say what is not."""
 DIRECTED: Final = _set("to from of by per in for with into on 2")
 """Words on whose two sides different things stand."""
+PLURALS: Final = (
+    *(("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", "")),
+)
+"""Endings of plurals, each with that of its singular; the first that fits counts."""
 SAME_VERB: Final = {"fetch": "get", "retrieve": "get", "remove": "delete", "execute": "run"}
 """Verbs of names that mean the same as another."""

@@ -10,6 +10,7 @@ from typing import Final
 from gptme_reliability.lint import vocabulary as known
 
 _LONGEST: Final = 2_000
+_SHORTEST_STEM: Final = 3
 _QUOTES: Final = "\"'`"
 
 
@@ -55,9 +56,11 @@ def likeness(name: str) -> tuple[str, ...]:
 
 
 def _stem(word: str) -> str:
-    for ending in ("ies", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
-            return word[: -len(ending)] + ("y" if ending == "ies" else "")
+    """A word in the singular, as far as its ending tells."""
+    for ending, singular in known.PLURALS if not word.endswith("ss") else ():
+        stem = word.removesuffix(ending) + singular
+        if word.endswith(ending) and len(stem) >= _SHORTEST_STEM:
+            return stem
     return word
 
 

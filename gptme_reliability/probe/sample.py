@@ -160,11 +160,11 @@ def _read_stream(heard: Heard) -> Sample:
 
 
 def _whole(call: Any) -> bool:
-    function = call.get("function")
+    function = call.get("function") if isinstance(call, Mapping) else None
     return (
-        isinstance(call.get("id"), str)
+        isinstance(function, Mapping)
+        and isinstance(call.get("id"), str)
         and bool(call["id"])
-        and isinstance(function, Mapping)
         and isinstance(function.get("name"), str)
         and bool(function["name"])
         and isinstance(function.get("arguments"), str)
