@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from gptme.config import Config, get_config, set_config
 from gptme.config.models import UserConfig
 from gptme.hooks.registry import HookRegistry, set_registry
 from gptme.llm import llm_openai
+from gptme.message import Message
 from gptme.tools import set_tool_format
+from gptme.tools.base import Parameter, ToolSpec
 
 from gptme_reliability.exchange import Attempt, Outcome
 from gptme_reliability.surfaces.gptme import notices, seams
@@ -28,6 +30,26 @@ REPAIRS = (
 )
 DEFUSED = Repair("defuse", "$.text[0]", "```shell", "```text shell", "presentation")
 RETRY = Retry("…", (Violation("missing", "$.command", "'command' is missing"),))
+
+
+def _nothing(
+    code: str | None, args: list[str] | None, kwargs: dict[str, str] | None
+) -> Generator[Message, None, None]:
+    yield from ()
+
+
+MCP: Final = ToolSpec(
+    name="store.put",
+    desc="Keep a number.",
+    block_types=["store.put"],
+    execute=_nothing,
+    parameters=[
+        Parameter(name="key", type="string", required=True),
+        Parameter(name="number", type="integer", required=True),
+    ],
+    is_mcp=True,
+)
+"""A tool of an MCP server, as gptme makes it."""
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from gptme_reliability.evals.faulty_server import FaultyServer
+from gptme_reliability.evals.gptme_run import COMPLETE, environment
 from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.evals.scenarios import Answer
 
@@ -33,7 +33,6 @@ kind = 'own'
 names = ['quizzical-*']
 values = { temperature = %s }
 """
-_END: Final[Answer] = {"calls": [{"id": "call_end", "name": "complete", "arguments": "{}"}]}
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def run(tmp_path: Path, launcher: Launcher) -> Runner:
             if not body.get("tools"):
                 return {"text": "ok"}
             bodies.append(body)
-            return _END
+            return COMPLETE["tool"]
 
         out, err = home / "out", home / "err"
         out.touch()
@@ -85,16 +84,9 @@ def run(tmp_path: Path, launcher: Launcher) -> Runner:
             arguments = ["-n", "--no-stream", "--tool-format", "tool", "-m", f"local/{model}"]
             arguments += ["-t", "complete,shell", "--system", "short", "--no-workspace"]
             arguments += ["-w", str(workspace), "Say that you are done."]
-            environment = {
-                **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
-                **{"HOME": str(home), "USER": "nobody", "TERM": "dumb", "COLUMNS": "4000"},
-                **{"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "scripted"},
-                **{"GPTME_NO_LOCAL_DISCOVERY": "1", "GPTME_LLM_MAX_RETRIES": "3"},
-                **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
-                **{"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
-                **variables,
-            }
-            handle = launcher.start(arguments, cwd=workspace, env=environment, out=out, err=err)
+            env = environment(home, server.url)
+            env |= {"COLUMNS": "4000", "GPTME_LLM_MAX_RETRIES": "3", **variables}
+            handle = launcher.start(arguments, cwd=workspace, env=env, out=out, err=err)
             assert handle is not None
             try:
                 exit_code = handle.wait(120)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from gptme_reliability.evals.recover import Measure, measure_corpus
+from gptme_reliability.evals.recover import Measure
+from gptme_reliability.evals.recover_files import open_corpus
 from gptme_reliability.evals.recover_report import Tally, tally
 from gptme_reliability.evals.recover_scoring import Result
 
@@ -32,9 +34,11 @@ def measured(name: str, measure: Measure, every: int = 1) -> list[Result]:
     if not path.exists():
         pytest.skip(f"no {name} here")
     results: list[Result] = []
-    for item in measure_corpus(path, measure, every):
-        assert isinstance(item, Result), item.message
-        results.append(item)
+    with open_corpus(path) as rows:
+        for line in islice(rows, 0, None, every):
+            for item in measure([line]):
+                assert isinstance(item, Result), item.message
+                results.append(item)
     return results
 
 

@@ -190,7 +190,7 @@ ODD: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("mode", FORMATS)
+@pytest.mark.parametrize("mode", [*FORMATS, "native+stream"])
 @pytest.mark.parametrize("answer", [pytest.param(row[1], id=row[0]) for row in ODD])
 def test_odd_answers(answer: Answer, mode: str) -> None:
     """Whatever comes, a task ends with a result, and nothing was done."""
@@ -287,6 +287,30 @@ def test_streams() -> None:
     assert message["content"] == "a"
     assert functions == [{"name": "f", "arguments": "{}"}, {"name": "", "arguments": ""}]
     assert usage_in(raw) == {"total_tokens": 9} and usage_in(b"{}") is None
+
+
+@pytest.mark.parametrize(
+    ("event", "content"),
+    [
+        ({"error": None, "choices": [{"delta": {"content": "a"}}]}, "a"),
+        ({"choices": [{"delta": {"content": [{"type": "text", "text": "a"}]}}]}, "a"),
+        ({"choices": [None]}, ""),
+        ({"choices": {"delta": {}}}, ""),
+        ({"choices": [{"delta": "a"}]}, ""),
+        ({"choices": [{"delta": {"tool_calls": {"name": "f"}}}]}, ""),
+        ({"choices": [{"delta": {"tool_calls": [None, "f"]}}]}, ""),
+    ],
+)
+def test_what_is_no_piece_of_an_answer_is_left_out(event: Any, content: str) -> None:
+    raw = b"data: " + json.dumps(event).encode() + b"\n\n"
+    assert gathered(raw) == {"role": "assistant", "content": content}
+
+
+def test_pieces_of_calls_without_a_place_are_calls_of_their_own() -> None:
+    pieces = [{"index": None, "function": {"name": "f"}}, {"index": [1], "function": "g"}]
+    raw = b"data: " + json.dumps({"choices": [{"delta": {"tool_calls": pieces}}]}).encode()
+    names = [call["function"]["name"] for call in gathered(raw)["tool_calls"]]
+    assert names == ["f", ""]
 
 
 def test_connections_are_not_kept() -> None:

@@ -12,9 +12,10 @@ import pytest
 from eval_world import CASES, SCENARIOS, SOLUTIONS, connected, native
 
 from gptme_reliability.errors import InputError
+from gptme_reliability.evals.equal import same
 from gptme_reliability.evals.faulty_server import FaultyServer
 from gptme_reliability.evals.scenarios import Answer
-from gptme_reliability.evals.tasks.checker import World, meets, same
+from gptme_reliability.evals.tasks.checker import World, meets
 from gptme_reliability.evals.tasks.modes import read_mode
 from gptme_reliability.evals.tasks.play import play
 from gptme_reliability.evals.tasks.scenario import Wanted, read_scenario, read_scenarios

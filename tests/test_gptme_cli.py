@@ -2,7 +2,7 @@
 
 The proof is what lies in the workspace afterwards.  The runs go several at a time in the
 background, and each test waits for its own.  They start warm, in forks of one process; that
-this changes nothing is tested here on a sample, and every run of the demo starts cold.
+this changes nothing is tested here on a sample.
 
 A run takes seconds, so that without more only a sample is run; ``pytest -m full`` runs the rest.
 """

@@ -129,7 +129,7 @@ def test_no_lesson_holds_a_call() -> None:
 def test_the_model_is_sent_them(wanted: bool) -> None:
     """Through the real ``gptme -n``."""
     behaviour = replace(BEHAVIOURS[0], policy={"lessons": wanted})
-    launcher = Launcher()
+    launcher = Launcher(warm=True)
     try:
         run = converse(behaviour, launcher, streamed=True, besides=["lessons"])
     finally:

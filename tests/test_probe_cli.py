@@ -12,6 +12,7 @@ import pytest
 from probe_world import CARD
 
 from gptme_reliability.evals.faulty_server import FaultyServer
+from gptme_reliability.evals.gptme_run import environment
 from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.evals.scenarios import Answer
 from gptme_reliability.probe.card import write_card
@@ -54,7 +55,7 @@ def test_a_server_that_drops_tools_gets_them_in_the_prompt(
     out, err = home / "out", home / "err"
     out.touch()
     err.touch()
-    launcher = Launcher(warm=False)
+    launcher = Launcher(warm=True)
     with FaultyServer(answer) as server:
         path = card_path(server.url, MODEL)
         path.parent.mkdir(parents=True)
@@ -64,15 +65,8 @@ def test_a_server_that_drops_tools_gets_them_in_the_prompt(
         arguments = ["-n", "--no-stream", "--tool-format", "tool", "-m", f"local/{MODEL}"]
         arguments += ["-t", "complete,shell", "--system", "short", "--no-workspace"]
         arguments += ["-w", str(workspace), "Say that you are done."]
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
-            **{"HOME": str(home), "USER": "nobody", "TERM": "dumb", "COLUMNS": "4000"},
-            **{"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "scripted"},
-            **{"GPTME_NO_LOCAL_DISCOVERY": "1", "GPTME_LLM_MAX_RETRIES": "2"},
-            **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
-            **{"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
-        }
-        handle = launcher.start(arguments, cwd=workspace, env=environment, out=out, err=err)
+        env = environment(home, server.url) | {"COLUMNS": "4000", "GPTME_LLM_MAX_RETRIES": "2"}
+        handle = launcher.start(arguments, cwd=workspace, env=env, out=out, err=err)
         assert handle is not None
         try:
             exit_code = handle.wait(120)

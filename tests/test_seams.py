@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,16 +65,7 @@ def test_what_breaks_later_is_told_once(
     assert host.settings("local", {"model": "qwen3"}) is None
 
 
-# -- in the real gptme ----------------------------------------------------------------------
-
-CONFIG = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-"""
+# -- releases to come ------------------------------------------------------------------------
 
 FUTURE = {
     "clients-no-dict": ("gptme.llm.llm_openai", "clients", "Box(all=value)"),
@@ -87,6 +80,37 @@ FUTURE = {
 }
 """Releases to come, by what they changed: an attribute of a module, or of the config, and what
 it is then; None where it is gone."""
+
+
+@pytest.mark.parametrize("change", FUTURE)
+def test_what_moved_keeps_the_plugin_off(
+    change: str, own_world: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, name, new = FUTURE[change]
+    place = importlib.import_module(module) if module else own_world
+    if new is None:
+        monkeypatch.delattr(place, name)
+    else:
+        known = {"Box": SimpleNamespace, "value": getattr(place, name)}
+        monkeypatch.setattr(place, name, eval(new, known))
+    with pytest.raises(RuntimeError, match="nothing is checked"):
+        init(own_world)
+    assert seams.why_off()
+
+
+# -- in the real gptme ----------------------------------------------------------------------
+
+CONFIG = """\
+[plugins]
+enabled = ["reliability"]
+
+[plugin.reliability]
+enabled = true
+contracts = false
+"""
+
+RUN = {"clients-no-dict", "hooks-renamed"}
+"""One for each place where ``init`` looks."""
 
 _START = """\
 import importlib, runpy, sys
@@ -115,7 +139,10 @@ runpy.run_module('gptme', run_name='__main__', alter_sys=True)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="gptme is run in process groups")
-@pytest.mark.parametrize("change", FUTURE)
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(c, marks=() if c in RUN else pytest.mark.full) for c in FUTURE],
+)
 def test_a_future_gptme_runs_on_without_us(change: str, tmp_path: Path) -> None:
     """The session does what it would do alone, and one line says why nothing is checked."""
     home, work = tmp_path / "home", tmp_path / "work"

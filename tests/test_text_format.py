@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,8 +13,7 @@ from gptme.logmanager import LogManager
 from gptme.message import Message
 from gptme.prompts import prompt_tools
 from gptme.tools import get_tools, init_tools, set_tool_format, set_tools
-from gptme.tools.base import Parameter, ToolSpec
-from plugin_world import own_world
+from plugin_world import MCP, own_world
 
 from gptme_reliability.in_text import check_in_text
 from gptme_reliability.surfaces.gptme.host import host, in_words
@@ -26,25 +25,6 @@ from gptme_reliability.types import Accept, HostFormat, ModelOutput, Policy, Ret
 __all__ = ["own_world"]
 
 FORMS = ("markdown", "xml")
-
-
-def _nothing(
-    code: str | None, args: list[str] | None, kwargs: dict[str, str] | None
-) -> Generator[Message, None, None]:
-    yield from ()
-
-
-MCP = ToolSpec(
-    name="store.put",
-    desc="Keep a number.",
-    block_types=["store.put"],
-    execute=_nothing,
-    parameters=[
-        Parameter(name="key", type="string", required=True),
-        Parameter(name="number", type="integer", required=True),
-    ],
-    is_mcp=True,
-)
 
 
 @pytest.fixture(autouse=True)

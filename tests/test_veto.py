@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,9 @@ from gptme.config import Config
 from gptme.hooks import HookType, get_hooks, register_hook
 from gptme.hooks.cli_confirm import cli_confirm_hook
 from gptme.hooks.confirm import ConfirmAction, ConfirmationResult, get_confirmation
-from gptme.message import Message
 from gptme.tools import get_available_tools, set_tools
 from gptme.tools.base import Parameter, ToolSpec, ToolUse
-from plugin_world import own_world
+from plugin_world import MCP, own_world
 
 from gptme_reliability.surfaces.gptme import current, veto
 from gptme_reliability.surfaces.gptme.plugin import (
@@ -37,29 +36,11 @@ NO_CODE = ToolUse("ipython", None, None, {"script": "1"}, "call-1", _format="too
 LIST = ToolUse("shell", [], "ls")
 
 
-def _nothing(
-    code: str | None, args: list[str] | None, kwargs: dict[str, str] | None
-) -> Generator[Message, None, None]:
-    yield from ()
-
-
-MCP = ToolSpec(
-    name="store.put",
-    desc="Keep a number.",
-    block_types=["store.put"],
-    execute=_nothing,
-    parameters=[
-        Parameter(name="key", type="string", required=True),
-        Parameter(name="number", type="integer", required=True),
-    ],
-    is_mcp=True,
-)
-
 PLUGGED_IN = ToolSpec(
     name="count_to",
     desc="A tool of somebody else's, which reads its number from a text or a number.",
     block_types=["count_to"],
-    execute=_nothing,
+    execute=MCP.execute,
     parameters=[Parameter(name="number", type="string", required=True)],
 )
 

@@ -89,11 +89,6 @@ def said_of(model: str) -> dict[str, Any]:
         InputError: it cannot be read, or is no TOML.
         ConfigError: a setting in it is wrong.
     """
-    return _config(model if "/" in model else f"local/{model}")
-
-
-def _config(model: str) -> dict[str, Any]:
-    """What the user's gptme config says of a model, given by its full name."""
     path = user_cards_dir().parents[1] / "config.toml"
     if not path.exists():
         return {}
@@ -102,7 +97,8 @@ def _config(model: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     section = checked(plugins.get("reliability", {}), str(path), _TABLE)
-    return {key: value for key, value, _ in layers(section, model, str(path), _TABLE)}
+    name = model if "/" in model else f"local/{model}"
+    return {key: value for key, value, _ in layers(section, name, str(path), _TABLE)}
 
 
 def _mode(thinks: bool | None) -> CardMode | None:

@@ -22,7 +22,7 @@ from gptme_reliability.probe.card import CapabilityCard, as_table, changes, fact
 from gptme_reliability.probe.fields import FIELDS
 from gptme_reliability.probe.worse import losses
 from gptme_reliability.surfaces.capabilities import load_card, save_card
-from gptme_reliability.surfaces.endpoint import ask_server
+from gptme_reliability.surfaces.endpoint import ask_server, root_of
 from gptme_reliability.surfaces.listing import list_models, shown
 from gptme_reliability.surfaces.probing import probe_server
 
@@ -164,7 +164,7 @@ def _play(
     """Play the tasks; adds to ``results`` as they come, returns what ended it too early."""
     params = {"max_tokens": _TOKENS, **options.params}
     connection = Connection(
-        endpoint=f"{options.url.rstrip('/').removesuffix('/v1')}/v1",
+        endpoint=f"{root_of(options.url)}/v1",
         model=card.model,
         key=os.environ.get(_KEY) or "none",
         params=params,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gptme_reliability.evals.suite_command import add_suite
-from gptme_reliability.evals.tasks.command import add_run
+from gptme_reliability.evals.tasks.command import add_run, count
 
 _DESCRIPTION: Final = """\
 Measures how well calls are recovered from what models wrote: every row of a corpus goes
@@ -74,7 +74,7 @@ def add_eval(commands: Any) -> None:
     recover.add_argument(
         "--resume", action="store_true", help="go on with the results file, skip its rows"
     )
-    recover.add_argument("--limit", metavar="N", type=_number, help="measure N rows at most")
+    recover.add_argument("--limit", metavar="N", type=count, help="measure N rows at most")
     recover.add_argument(
         "--only", metavar="FAMILY", default="*", help="only this family; * stands for anything"
     )
@@ -90,18 +90,12 @@ def add_eval(commands: Any) -> None:
         help="stream every row in many ways too, and look at what is shown meanwhile",
     )
     recover.add_argument(
-        "--fails", metavar="N", type=_number, default=0, help="show N failing rows, worst first"
+        "--fails", metavar="N", type=count, default=0, help="show N failing rows, worst first"
     )
     recover.add_argument(
-        "--jobs", metavar="N", type=_number, default=1, help="measure with N processes"
+        "--jobs", metavar="N", type=count, default=1, help="measure with N processes"
     )
     recover.set_defaults(run=_recover, error=recover.error)
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 on, not {text!r}")
-    return int(text)
 
 
 def _recover(arguments: argparse.Namespace) -> int:

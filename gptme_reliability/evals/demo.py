@@ -20,9 +20,9 @@ from gptme_reliability.evals.gptme_run import Outcome, Run, require_gptme, run_g
 from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.evals.scenarios import Scenario, demo_scenarios
 
-AT_A_TIME: Final = 2
-TIMEOUT: Final = 30.0
-INTERRUPTED: Final = 130
+_AT_A_TIME: Final = 2
+_TIMEOUT: Final = 30.0
+_INTERRUPTED: Final = 130
 
 _WORDS: Final[dict[Outcome, tuple[str, str]]] = {
     "executed": ("runs as meant", "green"),
@@ -72,7 +72,7 @@ def demo(only: str = "") -> int:
             interrupted = True
     _print_table(scenarios, runs)
     if interrupted:
-        return INTERRUPTED
+        return _INTERRUPTED
     return int(any(run.outcome in _WRONG for run in runs.values() if run.plugin))
 
 
@@ -96,7 +96,7 @@ def _require_plugin() -> None:
 def _run_all(todo: Sequence[Job]) -> Iterator[Run]:
     """Run the jobs, two at a time; leaves nothing running, however it ends."""
     launcher = Launcher()
-    pool = ThreadPoolExecutor(AT_A_TIME)
+    pool = ThreadPoolExecutor(_AT_A_TIME)
     try:
         with _progress(len(todo)) as show:
             futures: set[Future[Run]] = {pool.submit(_run, job, launcher) for job in todo}
@@ -117,7 +117,7 @@ def _run(job: Job, launcher: Launcher) -> Run:
         job.scenario,
         streamed=job.streamed,
         plugin=job.plugin,
-        timeout=TIMEOUT,
+        timeout=_TIMEOUT,
         launcher=launcher,
     )
 

@@ -10,17 +10,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gptme_reliability.evals.scenarios import Answer, finish_reason, wire_calls
 
 Script: TypeAlias = Callable[[Mapping[str, Any]], Answer]
 """Gets a request's body, gives the model's answer."""
 
-TEXT_PIECE = 5
-ARGUMENTS_PIECE = 7
-
-_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+_TEXT_PIECE: Final = 5
+_ARGUMENTS_PIECE: Final = 7
+_USAGE: Final = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
 class FaultyServer:
@@ -58,7 +57,6 @@ class FaultyServer:
 
 
 class _Http(ThreadingHTTPServer):
-    daemon_threads = True
     script: Script
     requests: list[dict[str, Any]]
 
@@ -150,9 +148,9 @@ def chunks(answer: Answer, *, with_usage: bool = True) -> Iterator[dict[str, Any
 
 def _deltas(answer: Answer) -> Iterator[dict[str, Any]]:
     yield {"role": "assistant", "content": ""}
-    for piece in _pieces(answer.get("reasoning") or "", TEXT_PIECE):
+    for piece in _pieces(answer.get("reasoning") or "", _TEXT_PIECE):
         yield {"reasoning_content": piece}
-    for piece in _pieces(answer.get("text") or "", TEXT_PIECE):
+    for piece in _pieces(answer.get("text") or "", _TEXT_PIECE):
         yield {"content": piece}
     if "message" in answer:
         yield dict(answer["message"])
@@ -171,7 +169,7 @@ def _call_deltas(index: int, call: Any) -> Iterator[dict[str, Any]]:
         return
     head = {**call, "function": {**(function or {}), "arguments": ""}}
     yield {"tool_calls": [{"index": index, **head}]}
-    for piece in _pieces(arguments, ARGUMENTS_PIECE):
+    for piece in _pieces(arguments, _ARGUMENTS_PIECE):
         yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 

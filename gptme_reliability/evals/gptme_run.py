@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from gptme_reliability.errors import ReliabilityError
 from gptme_reliability.evals.faulty_server import FaultyServer
@@ -47,20 +47,23 @@ gptme reported it as a success.
 ``crash``: gptme died. ``hung``: it did not end in time.
 """
 
-TOOLS = "shell,ipython,save,append,patch,read,complete"
+TOOLS: Final = "shell,ipython,save,append,patch,read,complete"
 ToolFormat: TypeAlias = Literal["tool", "markdown", "xml"]
 
-COMPLETE: Mapping[ToolFormat, Answer] = {
+COMPLETE: Final[Mapping[ToolFormat, Answer]] = {
     "tool": {"calls": [{"id": "call_end", "name": "complete", "arguments": "{}"}]},
     "markdown": {"text": "```complete\n\n```"},
     "xml": {"text": "<tool-use>\n<complete>\n\n</complete>\n</tool-use>"},
 }
 """The call that ends a session, in each of gptme's formats."""
 
-_TOOLS_TOLD: Mapping[ToolFormat, str] = {"markdown": "\n## shell\n", "xml": '<tool name="shell">'}
-NUDGE = "No tool call detected in last message"
-EMPTY_COMMAND = "command: ``"  # what gptme's shell tool reports after it ran nothing
-MOST_REPEATS = 3  # gptme repeats a failed request for many minutes; nothing new comes of it
+_TOOLS_TOLD: Final[Mapping[ToolFormat, str]] = {
+    "markdown": "\n## shell\n",
+    "xml": '<tool name="shell">',
+}
+_NUDGE: Final = "No tool call detected in last message"
+_EMPTY_COMMAND: Final = "command: ``"  # what gptme's shell tool reports after it ran nothing
+_MOST_REPEATS: Final = 3  # gptme repeats a failed request for many minutes; nothing new comes of it
 
 
 @dataclass(slots=True)
@@ -68,9 +71,10 @@ class Run:
     """What happened in one run.
 
     ``requests`` counts those with tools on offer, ``repeats`` those that were sent again
-    unchanged; ``told`` are the texts with which the model
-    was told of a fault, by gptme or by the plugin; ``files`` is the whole workspace afterwards;
-    ``messages`` is the conversation log. ``faults`` says how this differs from the scenario.
+    unchanged, ``nudges`` those in which gptme itself asks for a call; ``told`` are the texts with
+    which the model was told of a fault, by gptme or by the plugin, and ``results`` all that it
+    was sent after its first answer; ``files`` is the whole workspace afterwards; ``messages`` is
+    the conversation log. ``faults`` says how this differs from the scenario.
     """
 
     scenario: Scenario
@@ -172,7 +176,7 @@ class _Model:
     def _repeated(self) -> None:
         """The client sent the same request again: the same answer, and an end to it."""
         self.run.repeats += 1
-        if self.run.repeats >= MOST_REPEATS and self.pid is not None:
+        if self.run.repeats >= _MOST_REPEATS and self.pid is not None:
             kill_group(self.pid)
 
     def _next(self, messages: Sequence[Mapping[str, Any]], new: str) -> Answer:
@@ -181,7 +185,7 @@ class _Model:
         if run.requests == 1:
             return scenario.first
         run.results += new
-        if NUDGE in _text(messages[-1:]):
+        if _NUDGE in _text(messages[-1:]):
             run.nudges += 1
             return self.complete
         if not self._is_about_a_fault(new):
@@ -201,7 +205,7 @@ class _Model:
         return _read_files(self.workspace) == dict(scenario.given)
 
 
-_CONFIG = """\
+_CONFIG: Final = """\
 [plugins]
 enabled = %s
 
@@ -262,7 +266,7 @@ def _execute(model: _Model, home: Path, url: str, timeout: float, launcher: Laun
         run.exit_code = handle.wait(timeout)
     finally:
         launcher.end(handle)
-    if run.repeats >= MOST_REPEATS:
+    if run.repeats >= _MOST_REPEATS:
         run.exit_code = None
     run.stdout = out.read_text(encoding="utf-8", errors="replace")
     run.stderr = err.read_text(encoding="utf-8", errors="replace")
@@ -305,7 +309,7 @@ def _outcome(run: Run) -> Outcome:
     scenario = run.scenario
     if _ran_wrongly(run):
         return "wrong"
-    if EMPTY_COMMAND in run.results:
+    if _EMPTY_COMMAND in run.results:
         return "empty command"
     if run.exit_code is None:
         return "hung"
@@ -331,7 +335,7 @@ def _ran_wrongly(run: Run) -> bool:
     return False
 
 
-_WANTED: Mapping[str, tuple[Outcome, ...]] = {
+_WANTED: Final[Mapping[str, tuple[Outcome, ...]]] = {
     "executes": ("executed",),
     "asks": ("asked",),
     "text": ("text",),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from gptme_reliability.errors import InputError
+from gptme_reliability.evals.interrupts import uninterrupted
 from gptme_reliability.evals.recover_files import (
     Corpus,
     Line,
@@ -29,7 +30,7 @@ from gptme_reliability.evals.recover_report import print_report
 from gptme_reliability.evals.recover_rows import read_row
 from gptme_reliability.evals.recover_scoring import Result, score
 
-INTERRUPTED: Final = 130
+_INTERRUPTED: Final = 130
 _BATCH: Final = 32  # rows that one of several processes takes at a time
 
 
@@ -104,28 +105,17 @@ def recover(
                 if isinstance(item, Broken):
                     broken += 1
                 else:
-                    write(item)
-                    done.append(item)
+                    with uninterrupted():
+                        write(item)
+                        done.append(item)
                 show(item, len(done))
         except KeyboardInterrupt:
             interrupted = True
     done.sort(key=lambda result: result.line)
     print_report(done, broken, fails)
     if interrupted:
-        return INTERRUPTED
+        return _INTERRUPTED
     return int(broken > 0 or any(result.is_fault for result in done))
-
-
-def measure_corpus(
-    corpus: Path, measure: Measure = Measure(), every: int = 1
-) -> Iterator[Result | Broken]:
-    """The results of every n-th row of a corpus, for callers that draw their own conclusions.
-
-    Raises:
-        InputError: the corpus cannot be read.
-    """
-    with open_corpus(corpus) as rows:
-        yield from _measured(islice(rows, 0, None, every), measure, 1)
 
 
 def _measured(

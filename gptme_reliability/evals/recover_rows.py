@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.errors import InputError
+from gptme_reliability.resolve import properties, required
 from gptme_reliability.rows import parse_row, read_field, read_messages, read_output, read_tools
 from gptme_reliability.types import ModelOutput, ToolDefinition
 
@@ -177,16 +178,21 @@ def _any_of(call: Any, position: int, tools: Sequence[ToolDefinition]) -> Expect
     It is a value as well only where the tool takes a string.
     """
     name, arguments = _name_and_arguments(call, position, "ground_truth")
-    schema = next((t.parameters for t in tools if same_name(t.name, name)), {})
-    properties: Mapping[str, Any] = schema.get("properties") or {}
+    tool = next((tool for tool in tools if same_name(tool.name, name)), ToolDefinition(name))
+    declared = properties(tool)
     values: dict[str, tuple[Any, ...]] = {}
     for key, right in arguments.items():
         if not isinstance(right, list):
             raise InputError(f"'ground_truth', entry {position}: {key!r} must list its values")
-        kind = properties[key].get("type", "string") if key in properties else None
+        kind = _declared_type(declared[key]) if key in declared else None
         values[key] = tuple(v for v in right if kind == "string" or (kind and v != ""))
     optional = {key for key, right in arguments.items() if "" in right}
-    return ExpectedCall(name, values, frozenset(optional.difference(schema.get("required") or ())))
+    return ExpectedCall(name, values, frozenset(optional.difference(required(tool))))
+
+
+def _declared_type(schema: Any) -> Any:
+    """What ``type`` says; one that says nothing takes a string, too."""
+    return schema.get("type", "string") if isinstance(schema, Mapping) else "string"
 
 
 def same_name(one: str, other: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from gptme_reliability.evals.equal import alike, same
 from gptme_reliability.evals.recover_rows import ANYTHING, ExpectedCall, Row, same_name
 from gptme_reliability.evals.recover_streaming import Shown, watch
 from gptme_reliability.feedback import shorten
@@ -166,18 +167,11 @@ def _matches(call: Call, expected: ExpectedCall, loose: bool) -> bool:
         return False
     if not expected.arguments.keys() - call.arguments.keys() <= expected.optional:
         return False
-    equal = _loosely if loose else _exactly
+    equal = _loosely if loose else same
     return all(
         any(equal(value, right) for right in expected.arguments[key])
         for key, value in call.arguments.items()
     )
-
-
-def _exactly(value: Any, right: Any) -> bool:
-    """The same JSON value."""
-    if isinstance(value, dict) and isinstance(right, dict):
-        return value.keys() == right.keys() and all(_exactly(v, right[k]) for k, v in value.items())
-    return _alike(value, right, _exactly)
 
 
 _LOOSE: Final = re.compile(r"[ ,./\-_*^]")
@@ -190,7 +184,7 @@ def _loosely(value: Any, right: Any) -> bool:
     if isinstance(value, str) and isinstance(right, str):
         return _folded(value) == _folded(right)
     if not isinstance(right, dict):
-        return _alike(value, right, _loosely)
+        return alike(value, right, _loosely)
     if not isinstance(value, dict) or not value.keys() <= right.keys():
         return False
     for key, rights in right.items():
@@ -205,19 +199,6 @@ def _loosely(value: Any, right: Any) -> bool:
 
 def _folded(text: str) -> str:
     return _LOOSE.sub("", text).lower().replace("'", '"')
-
-
-def _alike(value: Any, right: Any, equal: Callable[[Any, Any], bool]) -> bool:
-    """Lists by their members, numbers by what they are worth, anything else by type and value."""
-    if isinstance(value, list) and isinstance(right, list):
-        return len(value) == len(right) and all(map(equal, value, right))
-    if _is_number(value) and _is_number(right):
-        return bool(value == right)
-    return type(value) is type(right) and bool(value == right)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_valid(call: Call, tools: Sequence[ToolDefinition]) -> bool:

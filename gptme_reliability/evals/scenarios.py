@@ -26,7 +26,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gptme_reliability.errors import InputError
 
@@ -39,11 +39,13 @@ Expect: TypeAlias = Literal["executes", "asks", "text"]
 
 Answer: TypeAlias = Mapping[str, Any]
 
-_ANSWER_KEYS = {
-    *("text", "reasoning", "calls", "message", "deltas"),
-    *("finish_reason", "choices", "status", "error"),
-}
-_EXPECTS = frozenset(("executes", "asks", "text"))
+_ANSWER_KEYS: Final = frozenset(
+    {
+        *("text", "reasoning", "calls", "message", "deltas"),
+        *("finish_reason", "choices", "status", "error"),
+    }
+)
+_EXPECTS: Final[tuple[Expect, ...]] = get_args(Expect)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Asking:
         self.request = request
         return request
 
-    def announce(self, request: ModelRequest) -> None:
+    def announce(self) -> None:
         """Tell the host that the model is about to be asked again."""
         verdict = self._attempts[-1].verdict if self._attempts else None
         if isinstance(verdict, Retry):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gptme_reliability.data import capability_cards_dir
 from gptme_reliability.errors import CardError, InputError
 from gptme_reliability.probe.card import CapabilityCard, facts, read_card, write_card
+from gptme_reliability.surfaces.endpoint import root_of
 from gptme_reliability.surfaces.served import Served
 from gptme_reliability.types import ModelFacts
 
@@ -71,7 +72,7 @@ def card_path(endpoint: str, model: str) -> Path:
 
 def place(endpoint: str) -> str:
     """A server's address, the same for every spelling of it."""
-    parts = urlsplit(endpoint.rstrip("/").removesuffix("/v1"))
+    parts = urlsplit(root_of(endpoint))
     host = parts.hostname or ""
     port = parts.port or _PORTS.get(parts.scheme, 0)
     return f"{parts.scheme}://{_SAME.get(host, host)}:{port}{parts.path.rstrip('/')}"

@@ -14,7 +14,7 @@ from itertools import chain
 from time import sleep
 from typing import Any, Final, TypeVar
 
-from gptme_reliability.surfaces.contracted import Contracted
+from gptme_reliability.surfaces.contracted import Contracted, rebuilt
 from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Send
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.instead import Instead
@@ -30,7 +30,6 @@ _LOG = logging.getLogger(__name__)
 _CONTENT_TYPE: Final = "content-type"
 _ATTEMPTS: Final = "x-reliability-attempts"
 _REWRITTEN: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
-_NOT_REPEATED: Final = frozenset({"content-length", "transfer-encoding", "idempotency-key"})
 
 _Result = TypeVar("_Result")
 
@@ -143,18 +142,7 @@ class _Wire:
         """A request like the original with another body, or the original."""
         if content is None:
             return self._original
-        headers = [
-            (name, value)
-            for name, value in self._original.headers.multi_items()
-            if name.lower() not in _NOT_REPEATED
-        ]
-        return self._build_request(
-            self._original.method,
-            self._original.url,
-            headers=headers,
-            content=content,
-            extensions=dict(self._original.extensions),
-        )
+        return rebuilt(self._build_request, self._original, content)
 
     def _rewritten(self, reply: Rewritten) -> Any:
         """A whole response with another body, and with how many answers it took."""

@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 _PATH: Final = "/chat/completions"
 _ASKING_S: Final = 2.0
-_FRAMING: Final = frozenset({"content-length", "transfer-encoding", "idempotency-key"})
+_NOT_REPEATED: Final = frozenset({"content-length", "transfer-encoding", "idempotency-key"})
 
 Send = Callable[..., Any]
 """Sends a request; the second argument says whether the answer is streamed."""
@@ -129,18 +129,7 @@ class Contracted:
         return fetch
 
     def _rebuilt(self, request: Any, body: Mapping[str, Any]) -> Any:
-        headers = [
-            (name, value)
-            for name, value in request.headers.multi_items()
-            if name.lower() not in _FRAMING
-        ]
-        return self._build(
-            request.method,
-            request.url,
-            headers=headers,
-            content=encode(body),
-            extensions=dict(request.extensions),
-        )
+        return rebuilt(self._build, request, encode(body))
 
     def _refused(self, request: Any, broken: Broken) -> Any:
         error = {
@@ -155,6 +144,19 @@ class Contracted:
             content=encode({"error": error}),
             request=request,
         )
+
+
+def rebuilt(build: Callable[..., Any], request: Any, content: bytes) -> Any:
+    """A request like this one with another body, made by ``build`` of the client."""
+    headers = [
+        (name, value)
+        for name, value in request.headers.multi_items()
+        if name.lower() not in _NOT_REPEATED
+    ]
+    extensions = dict(request.extensions)
+    return build(
+        request.method, request.url, headers=headers, content=content, extensions=extensions
+    )
 
 
 def _root(request: Any) -> str:

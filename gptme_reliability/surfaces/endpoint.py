@@ -26,13 +26,18 @@ def ask_server(endpoint: str, model: str) -> Served:
         raise InputError(
             "asking a server needs httpx, which gptme and openai bring along"
         ) from None
-    root = endpoint.rstrip("/").removesuffix("/v1")
+    root = root_of(endpoint)
     try:
         with httpx.Client(timeout=_SECONDS) as client:
             return look(fetching(client, root), model.removeprefix("local/"))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         raise InputError(f"{endpoint} cannot be asked ({reason}); is the server up?") from None
+
+
+def root_of(endpoint: str) -> str:
+    """The URL of a server without the ``/v1`` at its end, and without a slash."""
+    return endpoint.rstrip("/").removesuffix("/v1")
 
 
 def fetching(client: Any, root: str) -> Fetch:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gptme_reliability.errors import InputError
+from gptme_reliability.surfaces.endpoint import root_of
 from gptme_reliability.surfaces.sampling import is_near
 
 _SECONDS: Final = 2.0
@@ -36,7 +37,7 @@ def list_models(endpoint: str) -> Listing:
         raise InputError(
             "asking a server needs httpx, which gptme and openai bring along"
         ) from None
-    url = f"{endpoint.rstrip('/').removesuffix('/v1')}/v1/models"
+    url = f"{root_of(endpoint)}/v1/models"
     try:
         with httpx.Client(timeout=_SECONDS) as client:
             response = client.get(url)

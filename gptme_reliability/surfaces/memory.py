@@ -17,12 +17,11 @@ _MOST: Final = 256
 
 
 class PendingFeedback:
-    """Feedback on refused calls, with the places of the calls that stood beside them.
+    """Feedback on refused calls by the places of the calls that stood beside them, and the mended
+    tools that were reported.
 
-    Kept by owner, which is a conversation where the host tells them apart: two may begin with
-    the same words, and hold the same call.
-
-    And the mended tools that were reported.
+    Feedback is kept by owner, which is a conversation where the host tells them apart: two may
+    begin with the same words, and hold the same call.
 
     The oldest is forgotten first.  Safe to share between threads.
     """

@@ -15,7 +15,7 @@ from gptme_reliability.probe.context import LIST
 from gptme_reliability.probe.run import Asking as Steps
 from gptme_reliability.probe.run import CannotProbe, Probed, probe
 from gptme_reliability.probe.sample import Ask, Heard
-from gptme_reliability.surfaces.endpoint import fetching
+from gptme_reliability.surfaces.endpoint import fetching, root_of
 from gptme_reliability.surfaces.served import Fetch, Served, look
 
 _LOOKING_S: Final = 5.0
@@ -52,7 +52,7 @@ def probe_server(
         import httpx
     except ImportError:
         raise InputError("probing needs httpx, which gptme and openai bring along") from None
-    root = endpoint.rstrip("/").removesuffix("/v1")
+    root = root_of(endpoint)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         with httpx.Client(timeout=_LOOKING_S, headers=headers) as client:

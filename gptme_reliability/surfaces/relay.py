@@ -197,7 +197,7 @@ class Relay:
     def _again(self, request: ModelRequest) -> _Step:
         """Send a re-ask and pass on what may be shown of its answer."""
         self.close()
-        self._asking.announce(request)
+        self._asking.announce()
         try:
             if request.wait_s:
                 yield Wait(request.wait_s)
@@ -227,11 +227,10 @@ class Relay:
 
     def _again_whole(self, response: Response, found: WholeAnswer | None) -> _Step:
         if found is None:
-            failed = response.status_code >= 400
-            raw = bytes(self._unsent)
-            if failed:
-                raw = self._adapter.error_event(response.content)
-            return (yield from self._no_answer(response if failed else None, raw))
+            if response.status_code < 400:
+                return (yield from self._no_answer(None, bytes(self._unsent)))
+            raw = self._adapter.error_event(response.content)
+            return (yield from self._no_answer(response, raw))
         answer = self._new_answer(verbatim=False)
         self._take_whole(answer, found)
         return (yield from self._judge(answer, found.output))

@@ -179,7 +179,7 @@ class Serving:
         yield from look(self._task, asking.request, found.output, found.usage)
         step = asking.answer(found.output, found.usage)
         while isinstance(step, ModelRequest):
-            asking.announce(step)
+            asking.announce()
             again = yield from self._ask_whole(step)
             if isinstance(again, WholeAnswer):
                 answers.append(again)

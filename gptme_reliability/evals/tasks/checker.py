@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from gptme_reliability.evals.equal import same
 from gptme_reliability.evals.tasks.scenario import Scenario, Wanted
 from gptme_reliability.evals.tasks.worlds import State, act
 from gptme_reliability.resolve import properties, required
@@ -142,18 +143,3 @@ def meets(arguments: Mapping[str, Any], wanted: Wanted) -> bool:
 
 def _among(value: Any, rights: Any) -> bool:
     return any(same(value, right) for right in rights)
-
-
-def same(value: Any, right: Any) -> bool:
-    """Whether two JSON values say the same: numbers by what they are worth, true is no 1."""
-    if isinstance(value, dict) and isinstance(right, dict):
-        return value.keys() == right.keys() and all(same(value[key], right[key]) for key in right)
-    if isinstance(value, list) and isinstance(right, list):
-        return len(value) == len(right) and all(map(same, value, right))
-    if _is_number(value) and _is_number(right):
-        return bool(value == right)
-    return type(value) is type(right) and bool(value == right)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

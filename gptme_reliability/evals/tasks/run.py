@@ -13,6 +13,7 @@ from zlib import crc32
 
 from gptme_reliability import __version__
 from gptme_reliability.errors import InputError
+from gptme_reliability.evals.interrupts import uninterrupted
 from gptme_reliability.evals.tasks.modes import HOSTS_OWN, Mode, makes_sense
 from gptme_reliability.evals.tasks.play import Connection, play
 from gptme_reliability.evals.tasks.progress import progress
@@ -20,7 +21,7 @@ from gptme_reliability.evals.tasks.results import Key, Result, Setup, read_resul
 from gptme_reliability.evals.tasks.scenario import Scenario
 from gptme_reliability.evals.tasks.summary import print_summary
 
-INTERRUPTED: Final = 130
+_INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +118,17 @@ def evaluate(
                 show(number, len(jobs), job.words)
                 if job.key in have:
                     continue
-                found.append(result_of(job, setup, connection))
-                write(found[-1])
+                result = result_of(job, setup, connection)
+                with uninterrupted():
+                    write(result)
+                    found.append(result)
         except KeyboardInterrupt:
             interrupted = True
     print_summary(found)
     if interrupted:
         goes_on = f"; go on with --results {results} --resume" if results else ""
         print(f"interrupted after {len(found)} of {len(jobs)} tasks{goes_on}", file=sys.stderr)
-        return INTERRUPTED
+        return _INTERRUPTED
     return int(any(result.played.broken for result in found))
 
 

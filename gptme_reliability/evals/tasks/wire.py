@@ -103,8 +103,8 @@ def _message(raw: bytes) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, AttributeError):
         raise ServerFault("the answer holds no message") from None
     said: dict[str, Any] = {"role": "assistant", "content": read_text(message.get("content"))}
-    calls = [one for one in calls if isinstance(one, dict)] if isinstance(calls, list) else []
-    return {**said, "tool_calls": calls} if calls else said
+    objects = _objects(calls)
+    return {**said, "tool_calls": objects} if objects else said
 
 
 def gathered(raw: bytes) -> dict[str, Any]:
@@ -115,24 +115,35 @@ def gathered(raw: bytes) -> dict[str, Any]:
     """
     text, calls = "", dict[int, dict[str, Any]]()
     for event in _events(raw):
-        if "error" in event:
+        if event.get("error"):
             raise ServerFault(f"the stream holds an error: {str(event['error'])[:200]}")
-        choices = event.get("choices") or ()
-        delta = (choices[0].get("delta") if choices else None) or {}
-        text += delta.get("content") or ""
-        for piece in delta.get("tool_calls") or ():
-            _add(calls.setdefault(piece.get("index", len(calls)), {}), piece)
+        delta = _delta(event)
+        text += read_text(delta.get("content")) or ""
+        for piece in _objects(delta.get("tool_calls")):
+            at = piece.get("index")
+            _add(calls.setdefault(at if type(at) is int else len(calls), {}), piece)
     message: dict[str, Any] = {"role": "assistant", "content": text}
     return {**message, "tool_calls": [calls[at] for at in sorted(calls)]} if calls else message
 
 
+def _delta(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an event adds to the first choice; nothing where it has another shape."""
+    delta = next((choice.get("delta") for choice in _objects(event.get("choices"))), None)
+    return delta if isinstance(delta, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list; none of anything else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def _add(call: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    function = piece.get("function") or {}
+    function = piece.get("function")
     call.setdefault("type", "function")
     call["id"] = call.get("id") or piece.get("id")
     made = call.setdefault("function", {"name": "", "arguments": ""})
     for key in made:
-        said = function.get(key)
+        said = function.get(key) if isinstance(function, Mapping) else None
         made[key] += said if isinstance(said, str) else ""
 
 

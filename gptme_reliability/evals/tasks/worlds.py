@@ -23,13 +23,9 @@ class Impossible(Exception):
     """What a tool was asked for cannot be done; nothing was changed."""
 
 
+@lru_cache(maxsize=1)
 def shipped_tools() -> Mapping[str, ToolDefinition]:
     """The tools of the worlds, by name."""
-    return _definitions()
-
-
-@lru_cache(maxsize=1)
-def _definitions() -> dict[str, ToolDefinition]:
     text = Path(__file__).parents[1].joinpath("fixtures", "tools.json").read_text("utf-8")
     tools = [ToolDefinition.from_openai(entry) for entry in json.loads(text)]
     return {tool.name: tool for tool in tools}

@@ -23,7 +23,7 @@ def run(context: Any) -> Iterator[Any]:
     It is printed, and the conversation stays as it was.  In a server nobody sees what is
     printed, and its clients were told of the command already: there it is a message.
     """
-    if _in_server():
+    if _in_request():
         from gptme.message import Message
 
         lines = "\n".join(map(printable, describe()))
@@ -35,7 +35,8 @@ def run(context: Any) -> Iterator[Any]:
         print(printable(line))
 
 
-def _in_server() -> bool:
+def _in_request() -> bool:
+    """Whether a client of gptme's server asks."""
     flask = sys.modules.get("flask")
     return flask is not None and bool(flask.has_request_context())
 

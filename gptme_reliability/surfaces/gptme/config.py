@@ -173,22 +173,7 @@ def _merge(
         for variable in late
     ]
     if project:
-        said = frozenset(sources)
-        try:
-            asked = list(_layers(project, model, names["project"]))
-        except ConfigError as error:
-            # An untrusted file must not be able to turn the checks off by being wrong.
-            asked, complaints = [], [*complaints, f"{error} (the project's settings are ignored)"]
-        for key, value, where in asked:
-            if key in KEYS and value == values[key]:
-                continue
-            if key in KEYS and KEYS[key].project(values[key], value, key in said):
-                values[key], sources[key] = value, where
-            else:
-                complaints.append(
-                    f"{where}: {key} = {shown(value)} is ignored; only your own config or the "
-                    f"environment may set it so"
-                )
+        complaints += _tighten(values, sources, project, model, names["project"])
     return ModelConfig(
         model=model,
         values=values,
@@ -197,6 +182,30 @@ def _merge(
         facts=facts_from(facts),
         sampling=facts.get("sampling") or {},
     )
+
+
+def _tighten(
+    values: dict[str, Any], sources: dict[str, str], project: Any, model: str, file: str
+) -> list[str]:
+    """Set what the project may set; a line for each setting that it may not."""
+    said = frozenset(sources)
+    try:
+        asked = list(_layers(project, model, file))
+    except ConfigError as error:
+        # An untrusted file must not be able to turn the checks off by being wrong.
+        return [f"{error} (the project's settings are ignored)"]
+    complaints: list[str] = []
+    for key, value, where in asked:
+        if key in KEYS and value == values[key]:
+            continue
+        if key in KEYS and KEYS[key].project(values[key], value, key in said):
+            values[key], sources[key] = value, where
+        else:
+            complaints.append(
+                f"{where}: {key} = {shown(value)} is ignored; only your own config or the "
+                f"environment may set it so"
+            )
+    return complaints
 
 
 def _layers(raw: Any, model: str, where: str) -> Iterator[tuple[str, Any, str]]:

@@ -320,7 +320,7 @@ def let_all_calls_run(model: str | None) -> None:
     from gptme.tools import get_tool_format
 
     config = get_config()
-    wanted = get_tool_format() == "tool" and _enabled(model)
+    wanted = get_tool_format() == "tool" and _is_on(model)
     overrides = getattr(config, "env_overrides", None)
     # gptme before 0.35 has no settings that hold for one session only.
     where = os.environ if overrides is None else overrides
@@ -353,7 +353,8 @@ def settings_of(model: str | None) -> ModelConfig | None:
     return _loaded(model)
 
 
-def _enabled(model: str | None) -> bool:
+def _is_on(model: str | None) -> bool:
+    """Whether a model's answers are changed, and not only observed."""
     found = settings_of(model)
     return found is not None and found.values["enabled"] and found.values["mode"] == "on"
 

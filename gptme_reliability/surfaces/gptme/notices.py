@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -19,11 +19,13 @@ from gptme_reliability.respond import SPOKEN
 from gptme_reliability.types import Accept, Reject, Repair, Retry, Rung
 
 if TYPE_CHECKING:
+    from gptme_reliability.exchange import Attempt
     from gptme_reliability.surfaces.host import Report
 
 logger = logging.getLogger(__name__)
 
 _LONGEST: Final = 300
+_MOST_REFUSED: Final = 3
 _TIMES: Final = {1: "once", 2: "twice"}
 _WAYS: Final[Mapping[Rung | None, str]] = {
     "resample": "with other sampling",
@@ -128,23 +130,10 @@ def _parts(report: Report) -> Iterator[str]:
     if report.outcome is not None:
         verdict = report.outcome.verdict
         yield from _repaired(verdict)
-        attempts = report.outcome.attempts
-        asked = len(attempts) - 1
-        ways = [_WAYS[a.rung] for a in attempts if a.rung in _WAYS]
-        if asked > 0:
-            yield f"asked again {_TIMES.get(asked, f'{asked} times')}" + "".join(
-                f", {way}" for way in dict.fromkeys(ways)
-            )
-        elif ways:
-            yield ways[0]
+        yield from _asked_again(report.outcome.attempts)
         if report.settings.first_only and len(verdict.calls) > 1:
             yield _first_only(len(verdict.calls))
-        for refused in verdict.refused[:3]:
-            yield f"refused {refused.name or 'a call'}: {refused.reason}"
-        if len(verdict.refused) > 3:
-            yield f"refused {len(verdict.refused) - 3} more"
-        if isinstance(verdict, Reject) and not verdict.refused:
-            yield f"gave up: {verdict.reason}"
+        yield from _refused(verdict)
     if report.faults:
         statuses = ", ".join(f"HTTP {status}" for status in dict.fromkeys(report.faults))
         yield f"the server failed on what the model wrote ({statuses})"
@@ -155,6 +144,24 @@ def _parts(report: Report) -> Iterator[str]:
         yield f"failed, the answer is as the model wrote it ({report.error})"
     if report.interrupted:
         yield "interrupted"
+
+
+def _asked_again(attempts: Sequence[Attempt]) -> Iterator[str]:
+    asked = len(attempts) - 1
+    ways = list(dict.fromkeys(_WAYS[one.rung] for one in attempts if one.rung in _WAYS))
+    if asked > 0:
+        yield ", ".join((f"asked again {_TIMES.get(asked, f'{asked} times')}", *ways))
+    elif ways:
+        yield ways[0]
+
+
+def _refused(verdict: Accept | Reject) -> Iterator[str]:
+    for refused in verdict.refused[:_MOST_REFUSED]:
+        yield f"refused {refused.name or 'a call'}: {refused.reason}"
+    if len(verdict.refused) > _MOST_REFUSED:
+        yield f"refused {len(verdict.refused) - _MOST_REFUSED} more"
+    if isinstance(verdict, Reject) and not verdict.refused:
+        yield f"gave up: {verdict.reason}"
 
 
 def _first_only(calls: int) -> str:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from gptme_reliability.surfaces.facts import known
-from gptme_reliability.surfaces.host import Piece, Report, Settings
+from gptme_reliability.surfaces.host import Report, Settings
 from gptme_reliability.surfaces.proxy.contracts import Contracts, said
 from gptme_reliability.surfaces.proxy.options import LONGEST_MODEL, ModelSettings
+from gptme_reliability.surfaces.quiet import QuietHost
 from gptme_reliability.surfaces.sampling import Agreement, Terms
-from gptme_reliability.types import Call, HostFormat, ModelFacts, Repair, Retry
+from gptme_reliability.types import ModelFacts
 
 # Whatever a server made up that can stand in a header, a log and JSON alike.
 _CALL_ID: Final = re.compile(r"[!-~]{1,256}")
 
 
-class ProxyHost:
+class ProxyHost(QuietHost):
     """The ``Host`` of one request; ``report`` is what was done about it."""
 
     def __init__(
@@ -89,44 +90,9 @@ class ProxyHost:
             self._settings.measured(settings.model),
         )
 
-    def defuse(
-        self,
-        reasoning: str | None,
-        text: str,
-        calls: Sequence[Call],
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
-        """Nothing: a client that runs what stands in text is not known here."""
-        return reasoning, text, ()
-
-    def settle_text(
-        self,
-        reasoning: str | None,
-        text: str,
-        written: Sequence[str],
-        form: HostFormat,
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
-        """Nothing: no client with calls in the text is known here."""
-        return reasoning, text, ()
-
-    def runnable_tag(self, tag: str) -> bool:
-        """No fence is run, as far as is known."""
-        return False
-
     def usable_id(self, call_id: str) -> bool:
         """Whether an id can go through every client."""
         return _CALL_ID.fullmatch(call_id) is not None
-
-    def asking_again(self, attempt: int, retries: int, verdict: Retry) -> None:
-        """Nobody is told; comments keep the connection alive."""
-
-    def answering(self) -> None:
-        """There is nothing to clear."""
 
     def done(self, report: Report) -> None:
         """Keep what was done, for the headers, the log and the counts."""
