@@ -234,6 +234,20 @@ def test_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert checks["card"]["fix"] == "gptme-reliability cards explain local/xyzzy"
 
 
+def test_a_family_that_the_settings_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is sent to make a card for what a setting says."""
+    place = tmp_path / ".config/gptme"
+    place.mkdir(parents=True, exist_ok=True)
+    section = '[plugin.reliability.models."local/zzz*"]\nfamily = "qwen2.5"\nunknown = "warn"\n'
+    (place / "config.toml").write_text(section)
+    with serving(LLAMA | {"data": []}) as (url, _):
+        _, checks = run(capsys, "--model", "local/zzz-7b", "--endpoint", url)
+    assert (checks["model"]["state"], checks["model"]["fix"]) == ("ok", "")
+    assert "family qwen2.5, as set" in checks["model"]["says"]
+
+
 def test_no_model_at_all(capsys: pytest.CaptureFixture[str]) -> None:
     code, checks = run(capsys)
     assert code == 0, checks

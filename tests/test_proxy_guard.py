@@ -141,6 +141,23 @@ def test_the_key_of_the_proxy_stays_here_and_the_upstreams_is_sent() -> None:
     assert script.headers[1]["authorization"] == "Bearer sk-up"
 
 
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({}, "GET /v1/models 401 0ms refused invalid_api_key"),
+        ({"host": "elsewhere.example"}, "GET /v1/models 403 0ms refused host_not_allowed"),
+        ({"origin": "https://a.example"}, "GET /v1/models 403 0ms refused origin_not_allowed"),
+    ],
+)
+def test_who_is_turned_away_is_in_the_log(
+    headers: dict[str, str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gptme_reliability.proxy")
+    with proxying(UP, api_key=KEY) as url:
+        httpx.get(f"{url}/models", headers=headers)
+    assert [r.getMessage() for r in caplog.records if r.name == "gptme_reliability.proxy"] == [told]
+
+
 def test_errors_for_anthropic_clients_have_their_shape() -> None:
     with proxying(UP, api_key=KEY) as url:
         response = httpx.post(f"{url}/messages", json={})

@@ -148,18 +148,20 @@ def _some(names: Sequence[str]) -> str:
 def _known(model: str, served: Served) -> Iterator[Finding]:
     try:
         identity, agreed, wire = agree(model, served)
-        contracts = said_of(model).get("contracts", True)
+        said = said_of(model)
     except ReliabilityError as error:
         yield Finding("card", "fail", str(error), "mend what it names")
         return
     named = shlex.quote(model)
     runs = f", which runs as {identity.name}" if identity.name != model else ""
-    if identity.family is None:
+    if identity.family is None and said.get("family"):
+        yield Finding("model", "ok", f"{model}{runs}: family {said['family']}, as set")
+    elif identity.family is None:
         says = f"{model}{runs} is of no family that is known"
         yield Finding("model", "warn", says, f"gptme-reliability cards new {named}")
     else:
         yield Finding("model", "ok", f"{model}{runs}: {words.parsed(identity)}")
-    if not contracts:
+    if not said.get("contracts", True):
         yield Finding("card", "ok", "not asked for: contracts = false")
     elif isinstance(wire, Broken):
         yield Finding("card", "fail", wire.message, f"gptme-reliability cards explain {named}")

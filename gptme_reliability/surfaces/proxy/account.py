@@ -29,6 +29,13 @@ class Done:
         self.host: ProxyHost | None = None
         self.departure: Departure | None = None
 
+    @classmethod
+    def refused(cls, scope: Scope, why: str) -> Done:
+        """One that was turned away at the door; ``why`` is the code of its error."""
+        done = cls(scope, 0.0)
+        done.kind, done.why = "refused", why
+        return done
+
     @property
     def left(self) -> bool:
         """Whether the client left."""

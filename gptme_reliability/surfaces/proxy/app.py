@@ -98,6 +98,7 @@ class Guarded:
                 headers = [_JSON, *(_LATER if self.draining else ())]
                 body = error_body(refused, scope["path"])
                 await Outlet(send).whole(refused.status, headers, body)
+                log(LOG, Done.refused(scope, refused.code).fields(refused.status, 0.0))
                 return
             if scope["path"].startswith(_PREFIX + "/"):
                 await self._api(scope, receive, send)
