@@ -100,7 +100,7 @@ def spoken(verdict: Verdict, output: ModelOutput, name: str) -> Verdict:
     said = [call for call in verdict.calls if call.name == name]
     broken = [] if said else list(_broken(verdict, output, name))
     if not said and not broken:
-        return verdict
+        return _unnamed(name, verdict)
     texts = [str(call.arguments[_TEXT]) for call in said] + [text for _, text in broken]
     changes = [_repair(call.arguments, str(call.arguments[_TEXT])) for call in said]
     changes += [_repair(written, text) for written, text in broken]
@@ -118,6 +118,12 @@ def _without_corrections_of(name: str, verdict: Verdict) -> Verdict:
         return verdict
     attempted = tuple(one for one in verdict.attempted if one.name != name)
     return replace(verdict, attempted=attempted)
+
+
+def _unnamed(name: str, verdict: Verdict) -> Verdict:
+    """The verdict without this name in what was refused: nobody but the model knows the tool."""
+    refused = tuple(replace(one, name=None) if one.name == name else one for one in verdict.refused)
+    return replace(verdict, refused=refused)
 
 
 def _with(
@@ -138,17 +144,32 @@ def _without_faults_of(name: str, verdict: Verdict) -> Verdict:
 
 
 def _broken(verdict: Verdict, output: ModelOutput, name: str) -> Iterator[tuple[str, str]]:
-    """Native calls of the tool whose arguments could not be read: these, and their text."""
+    """Calls of the tool whose arguments could not be read: these, and their text."""
     if not isinstance(verdict, Retry | Reject):
         return
+    for arguments in (*_native(output, name), *_cut_in_text(verdict, output, name)):
+        text = _text_so_far(arguments)
+        if text:
+            yield arguments, text
+
+
+def _native(output: ModelOutput, name: str) -> Iterator[str]:
     for raw in output.tool_calls or ():
         function = raw.get("function") if isinstance(raw, Mapping) else None
         if not isinstance(function, Mapping) or function.get("name") != name:
             continue
-        arguments = function.get("arguments")
-        text = _text_so_far(arguments) if isinstance(arguments, str) else None
-        if text and isinstance(arguments, str):
-            yield arguments, text
+        if isinstance(arguments := function.get("arguments"), str):
+            yield arguments
+
+
+def _cut_in_text(verdict: Retry | Reject, output: ModelOutput, name: str) -> Iterator[str]:
+    """What there is of the arguments of a call at the end of the text that was cut off."""
+    if not any(one.rule == "cut_off" and one.tool == name for one in verdict.violations):
+        return
+    text = output.text or ""
+    begin = _BEGIN.search(text, max(text.rfind(name), 0))
+    if begin is not None:
+        yield text[begin.start() :]
 
 
 def _text_so_far(arguments: str) -> str | None:

@@ -13,6 +13,7 @@ from scenario_tables import GPTME_TOOLS
 
 from gptme_reliability import Accept, ModelFacts, ModelOutput, Policy, Reject, ToolDefinition
 from gptme_reliability.exchange import Outcome, drive, exchange
+from gptme_reliability.refusals import with_refusals
 from gptme_reliability.respond import voice
 from gptme_reliability.types import ModelRequest
 
@@ -112,6 +113,22 @@ def test_words_that_were_cut_off_are_words(written: str, text: str) -> None:
     assert len(asked) == 1
     assert isinstance(outcome.verdict, Accept)
     assert outcome.verdict.text == text
+
+
+def test_words_that_were_cut_off_in_a_dialect_are_words() -> None:
+    text = '<tool_call>\n{"name": "respond", "arguments": {"text": "It goes on and'
+    outcome, asked = ask(ModelOutput(text, finish_reason="length"))
+    assert len(asked) == 1
+    assert isinstance(outcome.verdict, Accept)
+    assert outcome.verdict.text == "It goes on and" and not outcome.verdict.refused
+
+
+def test_nobody_is_told_of_a_tool_that_the_host_does_not_have() -> None:
+    text = '<tool_call>\n{"name": "respond", "arguments": {"te'
+    outcome, _ = ask(ModelOutput(text, finish_reason="length"))
+    assert isinstance(outcome.verdict, Reject)
+    assert {refused.name for refused in outcome.verdict.refused} == {None}
+    assert "respond" not in with_refusals(outcome.verdict)
 
 
 def test_words_and_calls() -> None:
