@@ -316,6 +316,7 @@ FAULTS: Final[tuple[Words, ...]] = (
     Words("a value is expected", "应为一个值"),
     Words("no value starts here", "此处不是一个值的开头"),
     Words("text stands behind a value", "一个值后面还有文字"),
+    Words("text stands beside the tags in {name}", "{name} 的标签旁边还有文字"),
     Words("between two arguments stands other text", "两个参数之间有其他文字"),
     Words("nothing is open that {bracket} closes", "没有与 {bracket} 对应的左括号"),
     Words("a doubled brace is closed only once", "双花括号只闭合了一次"),

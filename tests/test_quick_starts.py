@@ -97,7 +97,7 @@ def test_both_servers_are_shown() -> None:
 def test_the_proxy_and_its_clients() -> None:
     """The command serves the clients of the table with what the table tells them."""
     (command,) = re.findall(r"^gptme-reliability proxy (.+)$", PROXY, re.MULTILINE)
-    (shown,) = re.findall(r"base URL `(\S+)` and nothing else", PROXY)
+    (shown,) = re.findall(r"Give the client the base URL `(\S+)`", PROXY)
     (python,) = re.findall(r"\| OpenAI for Python \| `OpenAI\((.+?)\)`", PROXY)
     (others,) = re.findall(r"`ANTHROPIC_BASE_URL=(\S+)` \(without `/v1`\)", PROXY)
     assert f"{others}/v1" == shown and f'"{shown}"' in python
