@@ -167,7 +167,9 @@ def _cut_in_text(verdict: Retry | Reject, output: ModelOutput, name: str) -> Ite
     if not any(one.rule == "cut_off" and one.tool == name for one in verdict.violations):
         return
     text = output.text or ""
-    begin = _BEGIN.search(text, max(text.rfind(name), 0))
+    # The first place: what is said may hold the name too.
+    named = text.find(f'"{name}"')
+    begin = _BEGIN.search(text, named) if named >= 0 else None
     if begin is not None:
         yield text[begin.start() :]
 

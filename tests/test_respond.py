@@ -123,6 +123,14 @@ def test_words_that_were_cut_off_in_a_dialect_are_words() -> None:
     assert outcome.verdict.text == "It goes on and" and not outcome.verdict.refused
 
 
+def test_words_that_were_cut_off_may_speak_of_the_tool() -> None:
+    said = 'To respond, write {\\"respond\\": \\"x'
+    text = '<tool_call>\n{"name": "respond", "arguments": {"text": "' + said
+    outcome, asked = ask(ModelOutput(text, finish_reason="length"))
+    assert len(asked) == 1 and isinstance(outcome.verdict, Accept)
+    assert outcome.verdict.text == 'To respond, write {"respond": "x'
+
+
 def test_nobody_is_told_of_a_tool_that_the_host_does_not_have() -> None:
     text = '<tool_call>\n{"name": "respond", "arguments": {"te'
     outcome, _ = ask(ModelOutput(text, finish_reason="length"))

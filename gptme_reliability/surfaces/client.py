@@ -218,7 +218,7 @@ def _driven(
                 continue
             try:
                 result = perform(step)
-            except BaseException as error:
+            except BaseException as error:  # whatever it is, the steps say what becomes of it
                 step = steps.throw(error)
             else:
                 step = steps.send(result)

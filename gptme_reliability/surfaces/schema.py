@@ -123,7 +123,8 @@ class PolicySection(Strict):
         default=None,
         description=(
             "the ways of asking again, from the mildest to the last: told what was wrong; "
-            "sampled otherwise; made to call; held to a schema; with the tools in the prompt; "
+            "sampled otherwise; made to call; held to a schema (tried first where the tools are "
+            "told in words); with the tools in the prompt; "
             'and, where they are there by `native_tools = false`, `"native"`: as such after all'
         ),
     )
