@@ -68,7 +68,7 @@ class Budget:
     def charge(self, tokens: int = 0, seconds: float = 0.0) -> None:
         """Account for an answer; the first one is the host's own and adds nothing.
 
-        Where the server does not say its ``tokens``, ``estimated_tokens`` does.
+        ``tokens`` are those that the method of this name counts.
         """
         if self._price is not None:
             spent = self.spent
@@ -76,6 +76,15 @@ class Budget:
                 spent, tokens=spent.tokens + tokens, seconds=spent.seconds + seconds
             )
         self._price = tokens
+
+    def tokens(self, said: int, request: ModelRequest, output: ModelOutput) -> int:
+        """How many tokens an answer cost: what the server ``said``, else an estimate.
+
+        0 where the server does not say and the policy does not ask.
+        """
+        if said or self._policy.max_added_tokens is None:
+            return said
+        return estimated_tokens(request, output)
 
     def failed_before(self, failure: str) -> bool:
         """Whether this was asked about before."""

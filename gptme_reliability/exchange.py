@@ -96,7 +96,7 @@ def exchange(
     budget = budget or Budget(policy)
     ladder = Ladder(request, policy, facts or ModelFacts(), learned or Learned())
     asked = ladder.first()
-    sent = [_sent(asked.request)]
+    sent = [asked.request]
     wait_s = 0.0
     while True:
         try:
@@ -104,7 +104,7 @@ def exchange(
         except RequestRefused as refusal:
             other = ladder.instead(asked, tools=refusal.tools)
             question = budget.ask("format", f"refused {asked.held or asked.rung}", fresh=True)
-            if other is None or isinstance(question, str) or _sent(other.request) in sent:
+            if other is None or isinstance(question, str) or _is_among(sent, other.request):
                 if not attempts or not isinstance(attempts[-1].verdict, Retry):
                     raise
                 last = give_up(attempts[-1].verdict, len(attempts), _REFUSED)
@@ -127,15 +127,20 @@ def exchange(
                 )
                 return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
             again = anew or _again(ladder, budget, attempts, output, verdict)
-            if isinstance(again, str) or _sent(again[0].request) in sent:
+            if isinstance(again, str) or _is_among(sent, again[0].request):
                 why = again if isinstance(again, str) else _SAME
                 return Outcome(give_up(verdict, len(attempts), why), tuple(attempts))
             asked, question = again
-        sent.append(_sent(asked.request))
+        sent.append(asked.request)
         wait_s = question.wait_s
 
 
-def _sent(request: ModelRequest) -> tuple[Any, ...]:
+def _is_among(sent: Sequence[ModelRequest], request: ModelRequest) -> bool:
+    """Whether a request is one of those sent."""
+    return _said(request) in map(_said, sent)
+
+
+def _said(request: ModelRequest) -> tuple[Any, ...]:
     """What makes a request another one."""
     return (request.messages, [tool.name for tool in request.tools], request.params)
 

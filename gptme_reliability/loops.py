@@ -33,8 +33,10 @@ def stop(
     """The calls of an answer, those that would go on with a loop as ones to be asked about."""
     if not policy.loops or not messages or all(item.call is None for item in judged):
         return list(judged)
-    reading = {tool.name for tool in tools if tool.read_only is True}
     made = read_past(messages[-_MOST_MESSAGES:])
+    if not made:
+        return list(judged)
+    reading = {tool.name for tool in tools if tool.read_only is True}
     stopped: list[Judged] = []
     for index, item in enumerate(judged):
         call = item.call

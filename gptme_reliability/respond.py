@@ -10,12 +10,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import chain, count
 from typing import Any, Final
 
 from gptme_reliability.distance import fold
 from gptme_reliability.types import (
     Accept,
     Call,
+    Language,
     ModelFacts,
     ModelOutput,
     ModelRequest,
@@ -67,21 +70,26 @@ def chooses_freely(request: ModelRequest) -> bool:
 def voice(tools: Iterable[ToolDefinition], policy: Policy) -> ToolDefinition:
     """The tool, under a name that none of these has or could be taken for."""
     taken = {fold(tool.name) for tool in tools}
-    names = (*_NAMES, *(f"{_NAMES[0]}_{number}" for number in range(2, len(taken) + 3)))
+    names = chain(_NAMES, (f"{_NAMES[0]}_{number}" for number in count(2)))
     name = next(name for name in names if fold(name) not in taken)
+    return _voice(name, policy.language)
+
+
+@lru_cache(maxsize=16)
+def _voice(name: str, language: Language) -> ToolDefinition:
     schema = {
         "type": "object",
         "properties": {
             _TEXT: {
                 "type": "string",
                 "minLength": 1,
-                "description": say("respond_text", policy.language),
+                "description": say("respond_text", language),
             }
         },
         "required": [_TEXT],
         "additionalProperties": False,
     }
-    return ToolDefinition(name, schema, say("respond", policy.language), read_only=True)
+    return ToolDefinition(name, schema, say("respond", language), read_only=True)
 
 
 def with_voice(request: ModelRequest, policy: Policy) -> tuple[ModelRequest, str]:

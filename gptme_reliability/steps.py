@@ -152,24 +152,27 @@ def _touches(verb: str, rest: str, *, firm: bool) -> bool:
 def _goes_on(sentence: str, *, alone: bool, after_result: bool) -> bool:
     """ "Now listing the files…", "I'm checking the log now", "Will check the logs"."""
     sentence = words.AFFIRMED.sub("", sentence, count=1)
-    if _is_vetoed(sentence):
+    bare = words.SUBJECTLESS.match(sentence) if alone else None
+    match = words.GOING_ON.search(sentence)
+    gerund = words.GERUND.match(sentence)
+    if not (bare or match or gerund) or _is_vetoed(sentence):
         return False
-    if alone and (bare := words.SUBJECTLESS.match(sentence)):
+    if bare:
         return _touches(bare["verb"], sentence[bare.end() :], firm=False)
     if words.FINITE.search(words.HARMLESS.sub(" ", sentence)):
         return False
-    match = words.GOING_ON.search(sentence)
     if match and words.LEAD.fullmatch(sentence[: match.start()]):
         now = words.AT_THIS_MOMENT.search(sentence) or match["verb"].lower() in words.LOOKUPS
         return bool(now) and _touches(match["verb"], sentence[match.end() :], firm=True)
-    match = words.GERUND.match(sentence)
-    if match is None or len(sentence) > _SHORT or not words.UNFINISHED.search(sentence):
+    if gerund is None or len(sentence) > _SHORT or not words.UNFINISHED.search(sentence):
         return False
     # Behind a result the thing is known; elsewhere it must be one that tools touch.
-    return _touches(match["verb"], sentence[match.end() :], firm=after_result)
+    return _touches(gerund["verb"], sentence[gerund.end() :], firm=after_result)
 
 
 def _says_in_chinese(sentence: str, after_result: bool) -> bool:
+    if sentence.isascii():
+        return False
     plain = words.HARMLESS_ZH.sub("", sentence)
     for pattern in (words.FIRST_PERSON_ZH, words.GOING_ON_ZH, words.NEXT_ZH):
         for match in pattern.finditer(plain):

@@ -28,8 +28,9 @@ def listen(datas: list[str], *, known: bool) -> tuple[list[Heard], list[bool], O
     reader = OPENAI.reader(["look"])
     said, again = [], []
     for data in datas:
-        heard = reader.hear_again(data) if known else None
-        again.append(heard is not None)
+        text = reader.hear_again(data) if known else None
+        again.append(text is not None)
+        heard = Heard((("text", text),)) if text is not None else None
         said.append(heard or reader.hear(json.loads(data), data))
     return said, again, reader
 
@@ -109,6 +110,6 @@ def test_what_is_no_json_is_not_known(middle: str) -> None:
     first = like("The")
     reader.hear(json.loads(first), first)
     data = first.replace('"The"', f'"{middle}"')
-    heard = reader.hear_again(data)
-    if heard is not None:
-        assert heard.said == (("text", json.loads(data)["choices"][0]["delta"]["content"]),)
+    text = reader.hear_again(data)
+    if text is not None:
+        assert text == json.loads(data)["choices"][0]["delta"]["content"]

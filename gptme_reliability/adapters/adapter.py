@@ -53,8 +53,11 @@ class AnswerReader(Protocol):
         ``data`` is what it was read from: later ones may be known by it.
         """
 
-    def hear_again(self, data: str) -> Heard | None:
-        """Take one event as it came, where all but its text is known; None: it is to be read."""
+    def hear_again(self, data: str) -> str | None:
+        """Take one event as it came, where all but its text is known; its text.
+
+        None: it is to be read.
+        """
 
     def take(self, body: Mapping[str, Any]) -> None:
         """The answer came in one piece: keep what identifies it, and what it used."""

@@ -84,7 +84,7 @@ class AnthropicReader:
         self.template: dict[str, Any] = {}
         self.host_readable = True
 
-    def hear_again(self, data: str) -> Heard | None:
+    def hear_again(self, data: str) -> str | None:
         """None: what a delta means depends on those before it."""
         return None
 

@@ -127,13 +127,12 @@ class OpenAIReader(StreamReader):
             said = (("reasoning", reasoning), *said)
         return Heard(said, decisive)
 
-    def hear_again(self, data: str) -> Heard | None:
+    def hear_again(self, data: str) -> str | None:
         """Take a chunk that is known but for its text."""
         text = self._alike.text(data)
-        if text is None:
-            return None
-        self.go_on(text)
-        return Heard((("text", text),))
+        if text is not None:
+            self.go_on(text)
+        return text
 
     def take(self, body: Mapping[str, Any]) -> None:
         """The fields that all chunks of a stream have in common."""

@@ -17,6 +17,7 @@ from gptme_reliability.types import Call, Repair
 
 # Hosts rewrite their system messages and shorten old results as they go.
 _STEADY_ROLES: Final = frozenset({"user", "assistant"})
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, default=repr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +115,4 @@ def _place(before: str, call: Mapping[str, Any]) -> Place | None:
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=repr)
+    return _ENCODER.encode(value)

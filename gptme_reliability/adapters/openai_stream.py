@@ -174,16 +174,14 @@ class StreamReader:
     def _slot_for(self, entry: Mapping[str, Any]) -> _Slot | None:
         """The call that this delta goes on with; None when it begins a new one."""
         index, call_id = _index(entry), entry.get("id")
+        latest = reversed(self._slots[-64:])
         if index is not None:
-            same = [slot for slot in self._slots[-64:] if slot.index == index]
+            slot = next((slot for slot in latest if slot.index == index), None)
         elif call_id:
-            same = [slot for slot in self._slots[-64:] if slot.id == call_id]
+            slot = next((slot for slot in latest if slot.id == call_id), None)
         else:
-            same = self._slots[-1:]
-        if not same:
-            return None
-        slot = same[-1]
-        return None if self._begins_another(slot, entry) else slot
+            slot = next(latest, None)
+        return None if slot is None or self._begins_another(slot, entry) else slot
 
     def _begins_another(self, slot: _Slot, entry: Mapping[str, Any]) -> bool:
         """Whether a delta for a call's place brings a new call there.

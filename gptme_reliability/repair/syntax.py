@@ -193,7 +193,7 @@ def _behind(text: str, first: Reading, *, fenced: bool) -> Reading | Fault:
     for _ in range(_MOST_OBJECTS):
         at = _end(SPACE, text, reading.end)
         if at == len(text):
-            return replace(reading, repairs=repairs)
+            return reading if repairs is reading.repairs else replace(reading, repairs=repairs)
         if text[at] != "{" or not isinstance(reading.value, dict):
             break
         following = read_value(text, at)

@@ -11,7 +11,6 @@ from gptme_reliability.adapters.openai_history import known_ids
 from gptme_reliability.adapters.openai_ids import assign_ids
 from gptme_reliability.adapters.openai_response import total_tokens
 from gptme_reliability.adapters.server_errors import refusal
-from gptme_reliability.budget import estimated_tokens
 from gptme_reliability.errors import RequestRefused
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
 from gptme_reliability.refusals import final_text, with_refusals
@@ -96,7 +95,7 @@ class Asking:
         self, output: ModelOutput, usage: Mapping[str, Any] | None = None
     ) -> ModelRequest | Ending:
         """Take the model's answer and what it used; return what to send next, or the end."""
-        tokens = total_tokens(usage) or estimated_tokens(self.request, output)
+        tokens = self._budget.tokens(total_tokens(usage), self.request, output)
         self._budget.charge(tokens, monotonic() - self._since)
         self._since = monotonic()
         task = self._task

@@ -38,6 +38,8 @@ class PendingFeedback:
 
         What was to be said of an earlier answer in the same place is forgotten.
         """
+        if text is None and not self._texts:
+            return
         with self._lock:
             for call in calls:
                 found = owner, place(conversation, call)

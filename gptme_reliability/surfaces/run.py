@@ -14,7 +14,7 @@ from gptme_reliability.adapters.openai_response import (
     total_tokens,
     write_call,
 )
-from gptme_reliability.budget import Budget, estimated_tokens
+from gptme_reliability.budget import Budget
 from gptme_reliability.exchange import Attempt, Exchange, Outcome, exchange
 from gptme_reliability.ladder import Learned
 from gptme_reliability.refusals import final_text, refusal_lines
@@ -150,7 +150,7 @@ class Run:
     def heard(self, answer: WholeAnswer, seconds: float) -> ModelOutput:
         """An answer came, after so many seconds."""
         self._usages.append(answer.usage)
-        tokens = total_tokens(answer.usage) or estimated_tokens(self._asked, answer.output)
+        tokens = self._budget.tokens(total_tokens(answer.usage), self._asked, answer.output)
         self._budget.charge(tokens, seconds)
         return answer.output
 

@@ -7,7 +7,6 @@ clear text goes on, so that it fits behind what the host has seen already.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from gptme_reliability.adapters.adapter import Adapter, Heard
+from gptme_reliability.adapters.encoding import decode
 from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.server_errors import error_fault
 from gptme_reliability.adapters.sse import Event, EventReader
@@ -161,12 +161,13 @@ class StreamedAnswer:
             self._take_data(event, event.data)
 
     def _take_data(self, event: Event, data: str) -> None:
-        heard = self.reader.hear_again(data)
-        if heard is not None:
-            self._take_heard(event, heard)
+        text = self.reader.hear_again(data) if event.terminated else None
+        if text is not None:
+            self._add("text", text)
+            self._hold(event.raw, self._fed, 1)
             return
         try:
-            chunk = json.loads(data)
+            chunk = decode(data)
         except (ValueError, RecursionError):
             chunk = None
         if not isinstance(chunk, dict):

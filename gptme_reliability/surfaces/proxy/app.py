@@ -43,6 +43,8 @@ LOG: Final = logging.getLogger("gptme_reliability.proxy")
 
 ABORT: Final = "abort"
 """Where in a request's state the function stands that ends its connection at once."""
+DEPARTURES: Final = "departures"
+"""Where those stand that its connection tells when it is lost."""
 
 _PREFIX: Final = "/v1"
 _JSON: Final = (b"content-type", b"application/json")
@@ -203,7 +205,7 @@ class Service:
         options, headers = self._options, scope["headers"]
         path = _path(scope)
         body = await read_body(receive, headers, options.most_body, options.stall)
-        done.departure = Departure(receive, task)
+        done.departure = Departure(scope["state"].setdefault(DEPARTURES, set()), task)
         asked = Asked(scope["method"], path, headers, body)
         done.host = host = ProxyHost(self._settings, self._metrics.reported, self._contracts)
         sender: Sender = self._upstream

@@ -272,8 +272,11 @@ class Chat:
             like = (b"content-type", kind) if kind and stream.like else _EVENTS
             status = upstream.status_code if upstream.status_code < 300 else 200
             await self._outlet.start(status, [*headers, like, *self._trail(known=piece is None)])
+        if piece is None:
+            await self._outlet.finish(b"".join(first))
+            return
         await self._outlet.write(b"".join(first))
-        while piece is not None and (piece := await drive.piece()) is not None:
+        while (piece := await drive.piece()) is not None:
             await self._outlet.write(piece)
         await self._outlet.finish()
 

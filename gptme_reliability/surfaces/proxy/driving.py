@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from gptme_reliability.surfaces.effects import Effect
@@ -49,7 +48,7 @@ class Drive(Generic[_Result]):
             try:
                 value = await self._perform(step)
             except UpstreamFailed as error:
-                step = self._advance(partial(self._steps.throw, error))
+                step = self._advance(self._steps.throw, error)
             else:
                 step = await self._resume(value)
         return step
@@ -63,13 +62,13 @@ class Drive(Generic[_Result]):
             self._steps.close()
 
     async def _resume(self, value: Any) -> bytes | Effect | None:
-        resume = partial(self._advance, partial(self._steps.send, value))
         # An answer gives its bytes or, read at once, their number.
         self._taken += len(value) if isinstance(value, bytes) else 0
         self._taken += value if isinstance(value, int) else 0
         if self._taken <= HEAVY:
-            return resume()
-        self._working = asyncio.get_running_loop().run_in_executor(WORKER, resume)
+            return self._advance(self._steps.send, value)
+        loop = asyncio.get_running_loop()
+        self._working = loop.run_in_executor(WORKER, self._advance, self._steps.send, value)
         step: bytes | Effect | None = await asyncio.shield(self._working)
         return step
 
@@ -78,9 +77,11 @@ class Drive(Generic[_Result]):
             working.exception()  # it is nobody's any more
         self._steps.close()
 
-    def _advance(self, advance: Callable[[], bytes | Effect]) -> bytes | Effect | None:
+    def _advance(
+        self, advance: Callable[[Any], bytes | Effect], given: Any
+    ) -> bytes | Effect | None:
         try:
-            return advance()
+            return advance(given)
         except StopIteration as stop:
             self.result = stop.value
             return None

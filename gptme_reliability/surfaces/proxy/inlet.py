@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
@@ -38,7 +39,7 @@ async def read_body(receive: Receive, headers: Headers, most: int, stall: float)
     until = time.monotonic() + _DRIPPING * stall
     while True:
         try:
-            message = await asyncio.wait_for(receive(), min(stall, until - time.monotonic()))
+            message = await _in_time(receive, min(stall, until - time.monotonic()))
         except asyncio.TimeoutError:
             raise Refused(408, "request_timeout", "the request's body did not come") from None
         if message["type"] == "http.disconnect":
@@ -52,24 +53,35 @@ async def read_body(receive: Receive, headers: Headers, most: int, stall: float)
             return b"".join(parts)
 
 
+async def _in_time(receive: Receive, seconds: float) -> MutableMapping[str, Any]:
+    if sys.version_info >= (3, 11):
+        async with asyncio.timeout(seconds):  # at half the price of the other
+            return await receive()
+    else:
+        return await asyncio.wait_for(receive(), seconds)
+
+
 def _too_large(most: int) -> Refused:
     return Refused(413, "request_too_large", f"the request's body is larger than {most} bytes")
 
 
 class Departure:
-    """Cancels a task when its client leaves; ``gone`` says that it did."""
+    """Cancels a task when its client leaves; ``gone`` says that it did.
 
-    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
+    ``waiting`` are those to be told by the client's connection.
+    """
+
+    def __init__(self, waiting: set[Departure], task: asyncio.Task[Any]) -> None:
+        self._waiting = waiting
         self._task = task
         self.gone = False
-        self._watching = asyncio.ensure_future(self._watch(receive))
+        waiting.add(self)
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    def leave(self) -> None:
+        """The client left."""
         self.gone = True
         self._task.cancel()
 
     def stop(self) -> None:
         """The response is finished."""
-        self._watching.cancel()
+        self._waiting.discard(self)

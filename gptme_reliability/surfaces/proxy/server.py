@@ -12,7 +12,7 @@ from typing import Any, Final
 import uvicorn
 
 from gptme_reliability.errors import ConfigError
-from gptme_reliability.surfaces.proxy.app import ABORT, Guarded, build
+from gptme_reliability.surfaces.proxy.app import ABORT, DEPARTURES, Guarded, build
 from gptme_reliability.surfaces.proxy.corking import Corked
 from gptme_reliability.surfaces.proxy.options import Options
 from gptme_reliability.surfaces.proxy.warming import warm_up
@@ -109,7 +109,10 @@ def _protocol() -> Any:
         return _plain_protocol()
 
     class Bounded(HttpToolsProtocol):
-        """Ends a connection whose request's head is too long, or takes too long."""
+        """Ends a connection whose request's head is too long, or takes too long.
+
+        Tells its requests when it is lost.
+        """
 
         _head = 0
         _in_head = False
@@ -117,12 +120,13 @@ def _protocol() -> Any:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
-            self.app_state = {**self.app_state, ABORT: transport.abort}
+            self.app_state = _state(self.app_state, transport)
             self._expect_head()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
             super().connection_lost(exc)
+            _tell(self.app_state)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -165,10 +169,24 @@ def _plain_protocol() -> Any:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Plain(H11Protocol):
-        """Lets requests end their connection."""
+        """Lets requests end their connection, and tells them when it is lost."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
-            self.app_state = {**self.app_state, ABORT: transport.abort}
+            self.app_state = _state(self.app_state, transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            _tell(self.app_state)
 
     return Plain
+
+
+def _state(state: dict[str, Any], transport: asyncio.Transport) -> dict[str, Any]:
+    """What requests are told of their connection."""
+    return {**state, ABORT: transport.abort, DEPARTURES: set()}
+
+
+def _tell(state: dict[str, Any]) -> None:
+    for departure in tuple(state[DEPARTURES]):
+        departure.leave()
