@@ -266,7 +266,7 @@ WAIT: Final = re.compile(
 )
 # Polite words before the announcement, which end a sentence or a clause.
 AFFIRMED: Final = re.compile(
-    r"(?:(?:action|step \d{1,2}|next(?: step| up)?)\s*:|(?:alright|right|ok(?:ay)?|sure|on it|"
+    r"\b(?:(?:action|step \d{1,2}|next(?: step| up)?)\s*:|(?:alright|right|ok(?:ay)?|sure|on it|"
     r"got it|sounds good|great|perfect|good|yes|certainly|of course)\s*[,;—–-])\s*",
     re.IGNORECASE,
 )
