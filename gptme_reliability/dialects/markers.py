@@ -124,6 +124,9 @@ BY_TOKEN: Final = {normal(marker.token): marker for marker in MARKERS}
 _NORMAL_OPENERS: Final = tuple(
     token for token, marker in BY_TOKEN.items() if marker.role in ("open", "head")
 )
+_BEGINNINGS: Final = frozenset(
+    token[:end] for token in _NORMAL_OPENERS for end in range(len(token) + 1)
+)
 FIRST_CHARS: Final = frozenset(
     char for token in _NORMAL_OPENERS for char in (token[0], token[0].upper())
 )
@@ -176,4 +179,4 @@ def may_become_opener(tail: str) -> bool:
         return False
     folded = normal(_SUFFIX_BEGUN.sub("", tail))
     begun = folded.rstrip("_:")
-    return any(token.startswith((folded, begun)) for token in _NORMAL_OPENERS)
+    return folded in _BEGINNINGS or begun in _BEGINNINGS

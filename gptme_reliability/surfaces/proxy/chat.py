@@ -268,7 +268,7 @@ class Chat:
             return
         if self._outlet.status is None:
             upstream = _answer(stream.response)
-            kind = value_of(for_client(upstream.headers), b"content-type")
+            kind = next((v for k, v in upstream.headers if k.lower() == b"content-type"), None)
             like = (b"content-type", kind) if kind and stream.like else _EVENTS
             status = upstream.status_code if upstream.status_code < 300 else 200
             await self._outlet.start(status, [*headers, like, *self._trail(known=piece is None)])
