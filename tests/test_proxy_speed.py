@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from recording_host import RecordingHost
+from scripted_server import DONE, ROLE, STOP, TOOLS, call_chunks, chunk, text_chunks
 
 from gptme_reliability.dialects import openers
 from gptme_reliability.dialects.openers import OPENERS, find_opener
+from gptme_reliability.surfaces.effects import Next
+from gptme_reliability.surfaces.memory import Memory
+from gptme_reliability.surfaces.prepare import prepare
 from gptme_reliability.surfaces.proxy.corking import Corked
+from gptme_reliability.surfaces.serving import Serving
+
+CALLED = chunk({}, "tool_calls")
 
 
 class Transport(asyncio.Transport):
@@ -124,3 +133,59 @@ def test_a_search_in_windows_finds_the_same(seed: int, monkeypatch: pytest.Monke
         position, found = match.end(), found + 1
     assert find_opener(text, position) is None
     assert found > 20
+
+
+class Response:
+    """An opened response with one chunk."""
+
+    status_code = 200
+    content = b""
+
+    def __init__(self, chunk: bytes) -> None:
+        self.left: list[bytes | None] = [None, chunk]
+
+    def close(self) -> None:
+        self.left = [None]
+
+
+def serve(events: bytes) -> list[bytes]:
+    """What the host of a streamed request is shown."""
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "look"}]}
+    task = prepare(RecordingHost(), "local", {**body, "tools": TOOLS}, Memory())
+    assert task is not None
+    response = Response(events)
+    serving = Serving(task, ConnectionError).run()
+    next(serving)
+    try:
+        serving.send(response)
+    except StopIteration as stop:
+        steps = stop.value.steps
+    shown: list[bytes] = []
+    given: bytes | None = None
+    while True:
+        try:
+            step = steps.send(given)
+        except StopIteration:
+            return shown
+        shown += [step] if isinstance(step, bytes) else []
+        given = response.left.pop() if isinstance(step, Next) else None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        b"".join([ROLE, *text_chunks("Nobody is here."), STOP, DONE]),
+        b"".join([ROLE, *call_chunks(0, "look", '{"place": "hall"}', "c1"), CALLED, DONE]),
+    ],
+    ids=["text", "call"],
+)
+def test_an_answer_leaves_nothing_to_the_collector(events: bytes) -> None:
+    """All other requests wait while it looks for what holds itself."""
+    assert b"".join(serve(events)) == events
+    gc.collect()
+    gc.disable()
+    try:
+        serve(events)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -5,7 +5,8 @@ what the verdict made of the rest.  Re-asks run inside it.  No I/O: see ``effect
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gptme_reliability.adapters.openai_response import sum_usage
@@ -42,8 +43,9 @@ class Relay:
         self._task = task
         self._broken = broken
         self._remember = remember
-        self._asking = Asking(task, self._shown_beside)
         self._answers: list[StreamedAnswer] = []
+        # No method of its own: an object that holds itself is only let go by the collector.
+        self._asking = Asking(task, partial(_shown_beside, self._answers))
         self._faults: list[WholeAnswer] = []  # the attempts that came as errors
         self._failed: Response | None = None  # the first response, if it was an error
         self._response: Response | None = None
@@ -314,14 +316,6 @@ class Relay:
 
     # --- what is written --------------------------------------------------------------
 
-    def _shown_beside(self, position: int) -> list[Piece]:
-        """What the host was shown of all answers but one, as it follows on each other."""
-        shown: list[Piece] = []
-        for answer in self._answers:
-            if answer is not self._answers[position] and answer.last_channel:
-                shown += [*answer.pieces, (answer.last_channel, "\n")]
-        return shown
-
     def _read(self, response: Response) -> WholeAnswer | None:
         return read_whole(response.status_code, response.content, self._adapter)
 
@@ -375,3 +369,12 @@ class Relay:
         faults = [found.status for found in self._faults]
         repairs = ending.repairs if ending else ()
         self._task.report(outcome, repairs, faults=faults, **rest)
+
+
+def _shown_beside(answers: Sequence[StreamedAnswer], position: int) -> list[Piece]:
+    """What the host was shown of all answers but one, as it follows on each other."""
+    shown: list[Piece] = []
+    for answer in answers:
+        if answer is not answers[position] and answer.last_channel:
+            shown += [*answer.pieces, (answer.last_channel, "\n")]
+    return shown
