@@ -326,13 +326,6 @@ def test_what_cannot_be_said_is_refused_by_name(
     assert error["error"]["type"] == "invalid_request_error"
 
 
-def test_there_is_no_counting_of_tokens(bridge: World) -> None:
-    bridge.play()
-    with pytest.raises(anthropic.NotFoundError):
-        bridge.client.messages.count_tokens(model="m", messages=MESSAGES)
-    assert bridge.script.requests == []
-
-
 @BOTH
 @pytest.mark.parametrize("tools", [OFFER, []], ids=["tools", "none"])
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from tiny.task import Case, cases
 from tiny.template import HERE, source
 
 from gptme_reliability.surfaces.host import Settings
+from gptme_reliability.surfaces.proxy import counting
 from gptme_reliability.surfaces.sampling import Terms
 from gptme_reliability.types import ModelFacts, Policy
 
@@ -164,21 +165,47 @@ def test_anthropics_sdk_through_the_proxy(servers: Running, as_stream: bool) -> 
     assert share(same) >= 0.8
 
 
+@pytest.mark.parametrize("respond", ["true", "false"])
+@pytest.mark.parametrize("knows", ["chats", "texts"])
+def test_tokens_are_counted_as_they_are_billed(
+    servers: Running, monkeypatch: pytest.MonkeyPatch, respond: str, knows: str
+) -> None:
+    """Older builds tell what the template makes of a chat, and count texts."""
+    if knows == "texts":
+        monkeypatch.setattr(counting, "_COUNTS_CHATS", "/chat/completions/not_there")
+    with (
+        proxying(servers().url, sets=(f"respond={respond}", "retries=0")) as url,
+        anthropic.Anthropic(base_url=url.removesuffix("/v1"), api_key="none") as client,
+    ):
+        for case in (*CALLING[:2], TALKING[0]):
+            both = _asked(asked(case, **GREEDY))
+            for given in (both, {**both, "tools": []}):
+                message = client.messages.create(**{**given, "max_tokens": 400})
+                said = {key: given[key] for key in ("model", "messages", "tools")}
+                counted = client.messages.count_tokens(**said).input_tokens
+                usage = message.usage
+                assert counted == usage.input_tokens + (usage.cache_read_input_tokens or 0)
+
+
 def _message(
     client: anthropic.Anthropic, body: dict[str, Any], as_stream: bool
 ) -> anthropic.types.Message:
+    given = _asked(body)
+    if not as_stream:
+        return client.messages.create(**given)  # type: ignore[no-any-return]
+    with client.messages.stream(**given) as stream:
+        return stream.get_final_message()
+
+
+def _asked(body: dict[str, Any]) -> dict[str, Any]:
     tools = [tool["function"] for tool in body["tools"]]
-    given: dict[str, Any] = {
+    return {
         "model": body["model"],
         "messages": body["messages"],
         "max_tokens": body["max_tokens"],
         "extra_body": {"temperature": body["temperature"]},
         "tools": [{"name": tool["name"], "input_schema": tool["parameters"]} for tool in tools],
     }
-    if not as_stream:
-        return client.messages.create(**given)  # type: ignore[no-any-return]
-    with client.messages.stream(**given) as stream:
-        return stream.get_final_message()
 
 
 # --- servers without tools ----------------------------------------------------------------

@@ -49,6 +49,14 @@ class PendingFeedback:
             while len(self._texts) > _MOST:
                 self._texts.popitem(last=False)
 
+    def copy(self) -> PendingFeedback:
+        """The same, for somebody who only wants to look."""
+        twin = PendingFeedback()
+        with self._lock:
+            twin._texts.update(self._texts)
+            twin._told.update(self._told)
+        return twin
+
     def texts(self, owner: str) -> dict[Place, str]:
         """All that is an owner's."""
         with self._lock:

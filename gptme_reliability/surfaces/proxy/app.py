@@ -26,6 +26,7 @@ from gptme_reliability.surfaces.proxy.account import Done, log
 from gptme_reliability.surfaces.proxy.bridge import bridged, is_messages
 from gptme_reliability.surfaces.proxy.chat import Asked, Callers, Chat, Offer, offer
 from gptme_reliability.surfaces.proxy.contracts import Contracts
+from gptme_reliability.surfaces.proxy.counting import CountingHost, counting, is_count
 from gptme_reliability.surfaces.proxy.guard import Guard
 from gptme_reliability.surfaces.proxy.headers import for_client
 from gptme_reliability.surfaces.proxy.host import ProxyHost
@@ -207,6 +208,9 @@ class Service:
         body = await read_body(receive, headers, options.most_body, options.stall)
         done.departure = Departure(scope["state"].setdefault(DEPARTURES, set()), task)
         asked = Asked(scope["method"], path, headers, body)
+        if is_count(scope["method"], path):
+            await self._count(asked, outlet, done)
+            return
         done.host = host = ProxyHost(self._settings, self._metrics.reported, self._contracts)
         sender: Sender = self._upstream
         if options.upstream_api == "openai" and is_messages(path):
@@ -218,6 +222,13 @@ class Service:
             done.kind = "checked"
             ask = partial(self._contracts.ask, headers=headers)
             await Chat(offered.asked, offered.sender, outlet, host, offered.task, ask).run()
+
+    async def _count(self, asked: Asked, outlet: Outlet, done: Done) -> None:
+        """How many tokens a request would be."""
+        done.host = host = CountingHost(self._settings, self._metrics.reported, self._contracts)
+        memory, api = self._callers.of(asked.headers), self._options.upstream_api
+        offered = await counting(asked, host, memory, self._contracts, self._upstream, api)
+        await self._pass(offered, outlet, host)
 
     async def _pass(self, offered: Offer, outlet: Outlet, host: ProxyHost) -> None:
         """Every byte as it came, there and back."""

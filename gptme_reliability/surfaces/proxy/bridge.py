@@ -51,7 +51,7 @@ async def bridged(asked: Asked, upstream: Sender) -> tuple[Asked, Sender]:
         message = "there is nothing here: the upstream speaks OpenAI's API"
         raise Refused(404, "not_found", message)
     try:
-        body = await _off_the_loop(_translated, asked.body or b"")
+        body = await off_the_loop(_translated, asked.body or b"")
     except InputError as error:
         raise Refused(400, "not_translatable", str(error)) from None
     told = replace(
@@ -84,7 +84,7 @@ def _headers(headers: Headers) -> Headers:
     return kept
 
 
-async def _off_the_loop(work: Callable[[bytes], _Result], raw: bytes) -> _Result:
+async def off_the_loop(work: Callable[[bytes], _Result], raw: bytes) -> _Result:
     """Do it in a thread where it is much, so that other requests go on."""
     if len(raw) <= HEAVY:
         return work(raw)
@@ -116,7 +116,7 @@ class Bridge:
     async def _whole(self, answer: Answer) -> Answer:
         raw, status = answer.content, answer.status_code
         if status < 300 and len(raw) <= MOST_BYTES:
-            message = await _off_the_loop(_message, raw)
+            message = await off_the_loop(_message, raw)
             if message is not None:
                 return _Whole(answer, status, message)
         if status < 400:
