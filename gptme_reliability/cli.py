@@ -67,7 +67,8 @@ Each command explains itself: gptme-reliability check --help
 _CHECK_DESCRIPTION: Final = """\
 Reads a model's answer from standard input and prints one JSON verdict:
 
-  verdict     accept | retry (ask the model again) | reject
+  verdict     accept | retry (ask the model again) | reject (the end of several attempts,
+              never of the one answer that is read here)
   calls       what may run: [{"name", "arguments"}]
   refused     attempted calls that do not run, and why
   text        the answer without its calls
@@ -153,7 +154,9 @@ def _add_check(commands: Any) -> None:
     check.add_argument(
         "--finish-reason", metavar="WORD", help="the server's finish_reason: stop, length, ..."
     )
-    check.add_argument("--model", metavar="NAME", help="the model that answered")
+    check.add_argument(
+        "--model", metavar="NAME", help="the model that answered; no verdict depends on it"
+    )
     check.set_defaults(run=_check, error=check.error)
 
 

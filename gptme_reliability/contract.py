@@ -25,7 +25,7 @@ from gptme_reliability.cards.card import Ambiguous, Card, CardMode, Match, Prese
 from gptme_reliability.cards.matching import find
 from gptme_reliability.cards.reading import BOUNDS
 from gptme_reliability.contract_values import Broken, Chosen, Contract, Notice, Unknown, Wire
-from gptme_reliability.identity import Identity
+from gptme_reliability.identity import Identity, quantised
 from gptme_reliability.types import ModelFacts
 
 __all__ = ["Broken", "Chosen", "Contract", "Notice", "Wire", "contract", "facts_of", "on_wire"]
@@ -53,9 +53,9 @@ def contract(
 
     ``given`` is what the user set, as a request's body has it: parameters that are no sampling
     values are passed over, so is what is None.  ``overrides`` is the config of the model:
-    ``{"sampling": {…}, "mode": …}``.  ``mode`` ("thinking", "instruct", "base") wins over the
-    config's; without either the model's name counts, then ``enable_thinking`` of the user's
-    template arguments.  ``tools`` says whether tools are on offer.
+    ``{"sampling": {…}, "mode": …, "quant": …}``.  ``mode`` ("thinking", "instruct", "base") wins
+    over the config's; without either the model's name counts, then ``enable_thinking`` of the
+    user's template arguments.  ``tools`` says whether tools are on offer.
     """
     given, overrides, declared = given or {}, overrides or {}, declared or Declared()
     try:
@@ -63,6 +63,8 @@ def contract(
         wanted = _mode(mode, given, overrides, identity)
     except _Fault as fault:
         return Broken("config", fault.args[0])
+    if label := overrides.get("quant"):
+        identity = quantised(identity, label)
     served = _sound(declared.values)
     found = find(identity, cards, wanted)
     if isinstance(found, Ambiguous):

@@ -6,6 +6,7 @@ Each is one paragraph without a line break, whatever a model is called.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 USER: Final = "set by you"
 CONFIG: Final = "set in your config for this model"
 _LONGEST: Final = 120
+_THINKS: Final = re.compile(r"thinks = (?:true|false) \((\w+)\)")
 
 LOW_BITS_SOURCE: Final = (
     "https://github.com/ggml-org/llama.cpp/blob/master/tools/quantize/quantize.cpp"
@@ -63,6 +65,19 @@ def unknown_model(
         f" set at least temperature under {_section(identity)};"
         f' or set unknown = "warn" to send what the host sends.',
     )
+
+
+def in_python(message: str, identity: Identity) -> str:
+    """The same for who calls a function, and has no section of a config to mend."""
+    message = message.replace(
+        f"set at least temperature under {_section(identity)}",
+        'give at least given={"temperature": …}',
+    )
+    message = message.replace(
+        'set unknown = "warn" to send what the host sends', 'give unknown="warn" to get no values'
+    )
+    message = message.replace(f" under {_section(identity, '')}", "")
+    return _THINKS.sub(r'mode="\1"', message)
 
 
 def silent_vendor(identity: Identity, found: Match, declared: Declared) -> str:

@@ -6,12 +6,13 @@ What the table does not say stays unknown: a word that nobody knows makes it ano
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gptme_reliability.model_names.facets import Facets, active_of, read_facets, total_of
 from gptme_reliability.model_names.family import Family
 from gptme_reliability.model_names.index import Entry, Model, find
+from gptme_reliability.model_names.quants import take_quant
 from gptme_reliability.model_names.spelling import spell
 
 Mode = Literal["thinking", "instruct", "base"]
@@ -75,6 +76,13 @@ def identify(name: str) -> Identity:
         quant=spelling.quant,
         bits=spelling.bits,
     )
+
+
+def quantised(identity: Identity, label: str) -> Identity:
+    """The same model with its weights quantised as somebody says; ``bits`` of an unknown label
+    are unknown."""
+    _, known, bits = take_quant(label.lower())
+    return replace(identity, quant=known or label, bits=bits)
 
 
 def _means_chat(family: Family, tagged: bool) -> bool:

@@ -68,7 +68,7 @@ def check(
     """
     text = output.text or ""
     if not tools:
-        return Accept(text=text)
+        return Accept(text=text, refused=_not_on_offer(output.tool_calls or (), policy))
     cut = enforce.was_cut(output.finish_reason)
     natives = read_native(output.tool_calls or ())
     judged = [
@@ -90,6 +90,18 @@ def check(
         return enforce.decide((), text, tools, policy, extra=extra)
     judged = _stopped(found.judged, messages, tools, policy)
     return enforce.decide(judged, found.text, tools, policy, late=found.late)
+
+
+def _not_on_offer(tool_calls: Sequence[Any], policy: Policy) -> tuple[RefusedCall, ...]:
+    """Native calls where no tool is on offer: none runs, and each is named."""
+    named = tuple(
+        RefusedCall(raw.name, "no tools were on offer", id=raw.id)
+        for raw in read_native(tool_calls[: policy.max_calls])
+    )
+    surplus = len(tool_calls) - len(named)
+    if not surplus:
+        return named
+    return (*named, RefusedCall(None, f"no tools were on offer for {surplus} more calls either"))
 
 
 def _stopped(

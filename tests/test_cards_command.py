@@ -330,11 +330,15 @@ def test_explain_knows_what_the_users_config_says(run: Any, config: Path) -> Non
     table = '[plugin.reliability.models."local/*"]\nsampling = { temperature = 0.2 }\n'
     put(config.parents[1], "config.toml", table)
     assert "temperature\t0.2\t" in run("explain", "qwen2.5:7b")[1]
+    put(config.parents[1], "config.toml", '[plugin.reliability.models."*"]\nquant = "Q4_K_M"\n')
+    assert "preset quantised" in run("explain", "qwen3:8b", "--mode", "thinking")[1]
     put(config.parents[1], "config.toml", '[plugin.reliability]\nunknown = "warn"\n')
     assert run("explain", "quizzical-9b")[0] == 0
     put(config.parents[1], "config.toml", '[plugin.reliability]\nunknown = "ask"\n')
     code, out, err = run("explain", "quizzical-9b")
     assert (code, out) == (2, "") and "unknown" in one_line(err)
+    put(config.parents[1], "config.toml", "plugin = 5\n")
+    assert "[plugin] must be a table" in one_line(run("explain", "quizzical-9b")[2])
     put(config.parents[1], "config.toml", "no = toml = at all\n")
     assert "config.toml" in one_line(run("explain", "quizzical-9b")[2])
 

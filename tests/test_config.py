@@ -126,6 +126,28 @@ def test_facts_of_a_model() -> None:
     )
 
 
+def test_what_the_sampling_of_a_model_is_told() -> None:
+    facts = {"sampling": {"temperature": 0.2}, "thinks": False, "quant": "Q4_K_M"}
+    told = values(user={"models": {"local/*": facts}}).overrides()
+    assert told == {"sampling": {"temperature": 0.2}, "mode": "instruct", "quant": "Q4_K_M"}
+
+
+def test_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line with the nearest right one; the keys of proxy and probe are none of them."""
+    monkeypatch.setenv("GPTME_RELIABILITY_UPSTREAM_KEY", "x")
+    assert values().complaints == ()
+    monkeypatch.setenv("GPTME_RELIABILITY_RETRYS", "1")
+    (line,) = values().complaints
+    assert line == (
+        "environment variable GPTME_RELIABILITY_RETRYS is no setting, and ignored; "
+        "did you mean GPTME_RELIABILITY_RETRIES?"
+    )
+    monkeypatch.delenv("GPTME_RELIABILITY_RETRYS")
+    monkeypatch.setenv("GPTME_RELIABILITY_QUUX", "1")
+    (line,) = values().complaints
+    assert line.endswith("GPTME_RELIABILITY_QUUX is no setting, and ignored")
+
+
 def test_the_environment_is_the_users_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPTME_RELIABILITY_ENABLED", "yes")
     monkeypatch.setenv("GPTME_RELIABILITY_RETRIES", "7")
@@ -180,8 +202,23 @@ def test_the_environment_is_read_at_each_request(monkeypatch: pytest.MonkeyPatch
         ({"retries": 11}, "[plugin.reliability] retries = 11 should be less than or equal to 10"),
         ({"retries": "3"}, "[plugin.reliability] retries = '3' should be a valid integer"),
         ({"enabled": "true"}, "[plugin.reliability] enabled = 'true' should be a valid boolean"),
-        ({"lessons": "big"}, "lessons = 'big' must be 'true' or 'false' or 'small'"),
-        ({"models": 3}, "[plugin.reliability] models = 3 should be a valid dictionary"),
+        ({"lessons": "big"}, "lessons = 'big' must be true or false or 'small'"),
+        (
+            {"lessons": "true"},
+            "lessons = 'true' must be true or false or 'small'; did you mean true?",
+        ),
+        ({"models": 3}, "[plugin.reliability] models = 3 should be a table"),
+        ({"policy": {"order": 3}}, "[plugin.reliability] policy.order = 3 should be a table"),
+        (
+            {"models": {"local/*": {"sampling": {"top_p": 1, "temprature": 0.7}}}},
+            "[plugin.reliability.models.\"local/*\"] has an unknown key 'sampling.temprature'; "
+            "did you mean 'temperature'?",
+        ),
+        (
+            {"size_b": 7},
+            "[plugin.reliability] has an unknown key 'size_b'; it describes a model, and stands "
+            'under [plugin.reliability.models."<glob>"]',
+        ),
         ({"force": 3}, "[plugin.reliability] force = 3 should be a valid boolean"),
     ],
 )

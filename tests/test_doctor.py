@@ -80,6 +80,20 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[
 # -- all together ---------------------------------------------------------------------------
 
 
+def test_a_config_that_gptme_cannot_read(tmp_path: Path) -> None:
+    """Whoever cannot start gptme asks the doctor."""
+    file = tmp_path / ".config" / "gptme" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("[plugins\n")
+    made = subprocess.run(
+        [sys.executable, "-m", "gptme_reliability.cli", "doctor"], capture_output=True, text=True
+    )
+    assert made.returncode == 1 and "Traceback" not in made.stderr
+    *_, fault, fix = made.stdout.splitlines()
+    assert fault.startswith(f"fail  config: gptme cannot read {file}: ")
+    assert fix == "      fix: mend that file; gptme does not start until then"
+
+
 def test_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(LLAMA) as (url, heard):
         code, checks = run(capsys, "--model", MODEL, "--endpoint", url)

@@ -215,6 +215,17 @@ def test_the_real_gptme_eval(tmp_path: Path) -> None:
         }, (form, wrong)
 
 
+@pytest.mark.slow
+def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
+    """One line, and no traceback."""
+    made = subprocess.run([*COMMAND, "nobody"], capture_output=True, text=True, cwd=tmp_path)
+    assert made.returncode == 2
+    said = made.stderr.splitlines()[-1]
+    assert said.startswith("gptme-reliability: gptme-eval: ")
+    assert said.endswith("'nobody' not found; --list shows the names")
+    assert "Traceback" not in made.stderr
+
+
 def test_no_container() -> None:
     """Where the suite would not be there, nothing runs."""
     made = subprocess.run([*COMMAND, "--use-docker"], capture_output=True, text=True)

@@ -106,6 +106,27 @@ def test_law_7_no_tools_no_calls(text: str) -> None:
 
 
 @given(valid_calls())
+def test_law_4_a_native_call_without_an_offer_is_named(call: tuple[str, dict[str, Any]]) -> None:
+    """It does not run, and whoever asked can see that and why."""
+    wire = {"id": "a", "function": {"name": call[0], "arguments": json.dumps(call[1])}}
+    verdict = check(ModelOutput("Well.", tool_calls=[wire, 5]), ())
+    assert isinstance(verdict, Accept)
+    assert (verdict.calls, verdict.text) == ((), "Well.")
+    assert [(refused.name, refused.id) for refused in verdict.refused] == [
+        (call[0], "a"),
+        (None, None),
+    ]
+    assert {refused.reason for refused in verdict.refused} == {"no tools were on offer"}
+
+
+def test_law_4_of_many_native_calls_without_an_offer_the_rest_is_counted() -> None:
+    wire = [{"function": {"name": f"f{number}", "arguments": "{}"}} for number in range(9)]
+    verdict = check(ModelOutput(tool_calls=wire), (), Policy(max_calls=7))
+    assert [refused.name for refused in verdict.refused] == [*(f"f{n}" for n in range(7)), None]
+    assert "2 more calls" in verdict.refused[-1].reason
+
+
+@given(valid_calls())
 def test_law_7_closed_reasoning_is_text(call: tuple[str, dict[str, Any]]) -> None:
     """A call in closed reasoning is text, whatever follows."""
     body = json.dumps({"name": call[0], "arguments": call[1]})

@@ -325,6 +325,37 @@ def test_the_command_tells_it_all(own_world: Config, monkeypatch: pytest.MonkeyP
     assert str(trace.path()) in text
 
 
+@pytest.mark.parametrize(
+    ("model", "said", "known"),
+    [
+        (
+            "local/qwen2.5:7b-instruct-q4_K_M",
+            {},
+            "family Qwen2.5, size_b 7, quant Q4_K_M; gets",
+        ),
+        ("local/qwen2.5:7b", {}, "gets the tool for talking"),
+        ("local/qwen2.5:14b", {}, "does not get the tool for talking"),
+        ("local/qwen2.5:7b", {"respond": False}, "does not get the tool for talking"),
+        (
+            "openai/gpt-oss-1b",
+            {"models": {"*": {"size_b": 1}}},
+            "does not get the tool for talking",
+        ),
+        ("local/mine", {}, "nothing; does not get the tool for talking"),
+        ("local/mine", {"models": {"*": {"size_b": 3}}}, "size_b 3; gets the tool for talking"),
+    ],
+)
+def test_the_command_tells_what_is_known_of_the_model(
+    own_world: Config, model: str, said: dict[str, Any], known: str
+) -> None:
+    from gptme.llm.models import set_default_model
+
+    own_world.user.plugin["reliability"] = {"enabled": True, **said}
+    set_default_model(model)
+    (line,) = (line for line in command.describe() if line.startswith("known"))
+    assert known in line
+
+
 def test_the_command_names_a_wrong_config(own_world: Config) -> None:
     own_world.user.plugin["reliability"] = {"retrys": 1}
     text = "\n".join(command.describe())

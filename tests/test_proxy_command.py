@@ -77,6 +77,7 @@ def test_quiet_and_the_key_from_the_environment() -> None:
         ([*UP, "--timeout", "0"], "--timeout"),
         (["--upstream", "nowhere"], "--upstream"),
         ([*UP, "--config", "/does/not/exist.toml"], "cannot read"),
+        ([*UP, "--trace", "/dev/null/a/b.jsonl"], "--trace /dev/null/a/b.jsonl: cannot be"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments: list[str], said: str) -> None:

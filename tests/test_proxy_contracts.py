@@ -348,6 +348,17 @@ def test_facts_of_models_can_be_said(tmp_path: Path) -> None:
     assert config.sampling == {"temperature": 0.5}
 
 
+def test_what_the_file_says_of_the_weights_counts(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('[reliability.models."qwen3*"]\nthinks = true\nquant = "Q4_K_M"\n')
+    with (
+        serving(Server(VLLM)) as server,
+        proxying(server.url, contracts="tools", config=str(file)) as url,
+    ):
+        ask(url, "qwen3:8b")
+    assert sampled(server.bodies[0])["presence_penalty"] == 1.5
+
+
 def test_sampling_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
     file.write_text(f'[reliability.models."{NOBODY}".sampling]\ntemperature = 0.4\n')

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from documents import text
 from proxy_world import head, proxying, upstream
 from scripted_server import TOOLS, completion, serving
 
@@ -16,6 +17,7 @@ from gptme_reliability.surfaces.proxy import server
 from gptme_reliability.surfaces.proxy.guard import Guard
 from gptme_reliability.surfaces.proxy.options import ModelSettings, Options
 from gptme_reliability.surfaces.proxy.refusing import Refused
+from gptme_reliability.surfaces.task import MOST_BYTES
 
 UP = "http://127.0.0.1:9/v1"
 KEY = "a-long-secret"
@@ -142,19 +144,28 @@ def test_the_key_of_the_proxy_stays_here_and_the_upstreams_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"),
+    ("headers", "told", "way_out"),
     [
-        ({}, "GET /v1/models 401 0ms refused invalid_api_key"),
-        ({"host": "elsewhere.example"}, "GET /v1/models 403 0ms refused host_not_allowed"),
-        ({"origin": "https://a.example"}, "GET /v1/models 403 0ms refused origin_not_allowed"),
+        ({}, "GET /v1/models 401 0ms refused invalid_api_key", "bearer"),
+        (
+            {"host": "elsewhere.example"},
+            "GET /v1/models 403 0ms refused host_not_allowed",
+            "--allow-host",
+        ),
+        (
+            {"origin": "https://a.example"},
+            "GET /v1/models 403 0ms refused origin_not_allowed",
+            "--allow-origin",
+        ),
     ],
 )
-def test_who_is_turned_away_is_in_the_log(
-    headers: dict[str, str], told: str, caplog: pytest.LogCaptureFixture
+def test_who_is_turned_away_is_told_how_to_get_in(
+    headers: dict[str, str], told: str, way_out: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "gptme_reliability.proxy")
     with proxying(UP, api_key=KEY) as url:
-        httpx.get(f"{url}/models", headers=headers)
+        answer = httpx.get(f"{url}/models", headers=headers)
+    assert way_out in answer.json()["error"]["message"]
     assert [r.getMessage() for r in caplog.records if r.name == "gptme_reliability.proxy"] == [told]
 
 
@@ -163,11 +174,27 @@ def test_errors_for_anthropic_clients_have_their_shape() -> None:
         response = httpx.post(f"{url}/messages", json={})
     assert response.json() == {
         "type": "error",
-        "error": {"type": "authentication_error", "message": "the proxy needs its API key"},
+        "error": {
+            "type": "authentication_error",
+            "message": "the proxy needs its API key, as a bearer token or as x-api-key",
+        },
     }
 
 
 # --- sizes and times --------------------------------------------------------------------------
+
+
+def test_the_readme_names_the_bounds() -> None:
+    said, options, mb = text("README.md"), Options(upstream=UP), 1024 * 1024
+    for bound in (
+        f"{server._MOST_HEAD // 1024} KB and {server._HEAD_S:g} s for a request's head",
+        f"{options.most_body // mb} MB and a pause of {options.stall:g} s for its body",
+        f"{MOST_BYTES // mb} MB of an answer that are held",
+        f"{options.stall:g} s for a client that does not read",
+        f"{['one', 'two', 'three'][int(options.longest / 3600) - 1]} hours for a whole request",
+        f"finish open requests for up to {options.grace:g} seconds",
+    ):
+        assert bound in said
 
 
 @pytest.mark.parametrize("declared", [True, False])

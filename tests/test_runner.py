@@ -293,6 +293,13 @@ def test_no_tools() -> None:
     assert model.asked[0].tools == ()
 
 
+def test_a_call_without_an_offer_is_no_silence() -> None:
+    model = Model(calls(("weather", {"city": "Oslo"})))
+    result = run_tools(model, "hi", [])
+    assert result.text == "(not run: weather - no tools were on offer)"
+    assert not result.calls and well_formed(result)
+
+
 def test_max_turns() -> None:
     """A model that never answers is stopped, its last results in the conversation."""
     model = Model(*(calls(("weather", {"city": name})) for name in "ABCDE"))

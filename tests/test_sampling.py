@@ -287,6 +287,26 @@ def test_the_library_fails_loud() -> None:
     assert sampling_for("quizzical-9b", unknown="warn") == {}
 
 
+@pytest.mark.parametrize(
+    ("model", "ways"),
+    [
+        ("quizzical-9b", ('given={"temperature": …}', 'unknown="warn"')),
+        ("EXAONE-4.0-32B", ('mode="thinking" or mode="instruct"',)),
+    ],
+)
+def test_the_library_says_what_to_do_in_python(model: str, ways: tuple[str, ...]) -> None:
+    """Who calls a function has no section of a config to mend, and each way out works."""
+    with pytest.raises(ContractError) as error:
+        sampling_for(model)
+    said = str(error.value)
+    assert "[plugin." not in said
+    for way in ways:
+        assert way in said
+        for option in way.split(" or "):
+            key, _, value = option.partition("=")
+            assert sampling_for(model, **{key: json.loads(value.replace("…", "0.5"))}) is not None
+
+
 def test_a_server_that_is_down_is_no_unknown_model() -> None:
     """The request meets the error that says so, and the server is asked again when it is up."""
     user = host("local/model")

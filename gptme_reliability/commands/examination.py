@@ -57,8 +57,11 @@ def _findings(model: str | None, endpoint: str | None) -> Iterator[Finding]:
         yield from _elsewhere()
         usual = os.environ.get("OPENAI_BASE_URL")
     else:
-        from gptme_reliability.surfaces.gptme.checkup import examine, session
+        from gptme_reliability.surfaces.gptme.checkup import examine, session, unreadable
 
+        if fault := unreadable():
+            yield fault
+            return
         used = session(model)
         yield from _elsewhere()
         yield from examine(used.model)

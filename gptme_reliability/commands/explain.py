@@ -69,7 +69,11 @@ def agree(
         identity,
         cards,
         given=_environment(os.environ),
-        overrides={"sampling": said.get("sampling"), "mode": _mode(said.get("thinks"))},
+        overrides={
+            "sampling": said.get("sampling"),
+            "mode": _mode(said.get("thinks")),
+            "quant": said.get("quant"),
+        },
         declared=served.declared,
         mode=mode,
         tools=True,
@@ -96,6 +100,8 @@ def said_of(model: str) -> dict[str, Any]:
         plugins = tomllib.loads(path.read_text(encoding="utf-8")).get("plugin", {})
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(plugins, Mapping):
+        raise InputError(f"{path}: [plugin] must be a table")
     section = checked(plugins.get("reliability", {}), str(path), _TABLE)
     name = model if "/" in model else f"local/{model}"
     return {key: value for key, value, _ in layers(section, name, str(path), _TABLE)}

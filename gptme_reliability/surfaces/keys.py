@@ -130,6 +130,11 @@ class ModelConfig:
     facts: ModelFacts = field(default_factory=ModelFacts)
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
+    def overrides(self) -> dict[str, Any]:
+        """What is said of the model, as its sampling contract takes it."""
+        facts = self.facts
+        return {"sampling": self.sampling, "mode": facts.mode, "quant": facts.quant}
+
     def settings(self) -> Settings | None:
         """What the client works with; None when the plugin is off for this model."""
         if not self.values["enabled"]:

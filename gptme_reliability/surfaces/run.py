@@ -17,7 +17,7 @@ from gptme_reliability.adapters.openai_response import (
 from gptme_reliability.budget import Budget
 from gptme_reliability.exchange import Attempt, Exchange, Outcome, exchange
 from gptme_reliability.ladder import Learned
-from gptme_reliability.refusals import final_text, refusal_lines
+from gptme_reliability.refusals import final_text, refusal_lines, with_refusals
 from gptme_reliability.surfaces.answers import WholeAnswer
 from gptme_reliability.surfaces.python_tools import PythonTool
 from gptme_reliability.surfaces.tool_calls import CallResult, Job, interrupted, not_run
@@ -160,7 +160,7 @@ class Run:
         calls, named = assign_ids(verdict.calls, bool, known_ids(self._messages))
         self._repairs += (*verdict.repairs, *named)
         if not calls:
-            self._text = final_text(verdict)
+            self._text = final_text(verdict) or with_refusals(verdict)
             self._messages.append({"role": "assistant", "content": self._text})
             self._stop("rejected" if isinstance(verdict, Reject) else "answered")
             return []

@@ -14,6 +14,7 @@ from gptme_reliability.backends import canonical
 from gptme_reliability.cards import Card, load_cards
 from gptme_reliability.contract import Broken, Contract, Wire, contract, on_wire
 from gptme_reliability.contract_values import Unknown
+from gptme_reliability.contract_words import in_python
 from gptme_reliability.data import card_dirs
 from gptme_reliability.errors import CardError, ContractError
 from gptme_reliability.identity import identify
@@ -158,8 +159,9 @@ def sampling_for(
     """
     served = Served() if endpoint is None else ask_server(endpoint, model)
     cards = _cards(None)
+    identity = meant(model, served, cards)
     agreed = contract(
-        meant(model, served, cards),
+        identity,
         cards,
         given=given,
         declared=served.declared,
@@ -169,7 +171,7 @@ def sampling_for(
     )
     wire = agreed if isinstance(agreed, Broken) else on_wire(agreed, served.backend)
     if isinstance(wire, Broken):
-        raise ContractError(wire.message)
+        raise ContractError(in_python(wire.message, identity))
     return dict(wire.params)
 
 

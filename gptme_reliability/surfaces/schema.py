@@ -8,6 +8,7 @@ shows (``python tests/settings_table.py --write``).
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -222,7 +223,10 @@ class ModelSection(CommonSection):
     )
     quant: str | None = Field(
         default=None,
-        description="how its weights are quantised, such as `Q4_K_M`",
+        description=(
+            "how its weights are quantised, such as `Q4_K_M`: some cards have values of their own "
+            "for that, and few bits earn a notice"
+        ),
     )
     native_tools: bool | None = Field(
         default=None,
@@ -289,9 +293,28 @@ def checked(raw: Any, where: str, table: str) -> Section:
         ConfigError: it does not fit; one line says what, and what is near.
     """
     try:
-        return Section.model_validate(raw)
+        section = Section.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(_explain(error, where, table)) from None
+    for glob, model in section.models.items():
+        if model.sampling:
+            _check_sampling(model.sampling, f'{where}: [{table}.models."{glob}"]')
+    return section
+
+
+def _check_sampling(values: Mapping[str, float], place: str) -> None:
+    from gptme_reliability.backends import canonical
+    from gptme_reliability.cards.reading import BOUNDS
+
+    for key in values:
+        if canonical(key) not in BOUNDS:
+            hint = _near(key, list(BOUNDS))
+            raise ConfigError(f"{place} has an unknown key 'sampling.{key}'; {hint}")
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
 def _explain(error: ValidationError, where: str, table: str) -> str:
@@ -312,21 +335,28 @@ def _explain(error: ValidationError, where: str, table: str) -> str:
     key = ".".join([*inner, name])
     place = f"{where}: [{section}]"
     if fault["type"] == "extra_forbidden":
-        known = _known_keys(inner, in_model=in_model)
-        near = difflib.get_close_matches(name.lower(), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        hint = _near(name, _known_keys(inner, in_model=in_model))
+        if key in FACT_KEYS:
+            hint = f'it describes a model, and stands under [{table}.models."<glob>"]'
         return f"{place} has an unknown key {key!r}; {hint}"
     allowed = _literals(key)
     if fault["type"] in ("literal_error", "bool_type") and allowed:
         written = fault.get("input")
         near = difflib.get_close_matches(str(written).lower(), allowed, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        choices = " or ".join(repr(choice) for choice in allowed)
+        hint = f"; did you mean {_spelled(near[0])}?" if near else ""
+        choices = " or ".join(map(_spelled, allowed))
         return f"{place} {key} = {shown(written)} must be {choices}{hint}"
     if fault["type"] == "missing":
         return f"{place} {key} is missing"
     problem = fault["msg"].removeprefix("Input should be ")
+    if fault["type"] in ("model_type", "dict_type"):
+        problem = "a table"
     return f"{place} {key} = {shown(fault.get('input'))} should be {problem}"
+
+
+def _spelled(choice: str) -> str:
+    """A choice as TOML spells it."""
+    return choice if choice in ("true", "false") else repr(choice)
 
 
 def _known_keys(inner: list[str], *, in_model: bool) -> list[str]:

@@ -90,6 +90,16 @@ def sampling_record(agreement: Agreement, conversation: str) -> dict[str, Any]:
     }
 
 
+def begin(target: Path) -> None:
+    """Make a trace, or find that it is there and can be written.
+
+    Raises:
+        OSError: it cannot.
+    """
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _opened(target).close()
+
+
 def append(target: Path, entry: dict[str, Any]) -> None:
     """Add a line to a trace; when it is full, it is kept beside the new one, as ``….1``.
 

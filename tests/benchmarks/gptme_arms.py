@@ -1,6 +1,6 @@
 """Every scenario of the tables through the real gptme, without and with the plugin.
 
-Run ``python tests/benchmarks/gptme_arms.py``; it takes about a quarter of an hour on 2 cores.
+Run ``python tests/benchmarks/gptme_arms.py``; it takes up to 40 minutes on 2 cores.
 It prints the table of the README: how many runs came to which end.
 """
 

@@ -45,6 +45,19 @@ def session(model: str | None) -> Session:
     return Session(name, own.get(provider))
 
 
+def unreadable() -> Finding | None:
+    """What keeps gptme from reading its config, and so from starting at all."""
+    from gptme.config import config_path, get_config
+
+    try:
+        get_config()
+    # It raises whatever its readers do.
+    except Exception as error:
+        says = f"gptme cannot read {config_path}: {error}"
+        return Finding("config", "fail", says, "mend that file; gptme does not start until then")
+    return None
+
+
 def _default(config: Any) -> str | None:
     default = getattr(getattr(config.user, "models", None), "default", None)
     return default if isinstance(default, str) else None

@@ -10,7 +10,7 @@ from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.gptme import config as settings
 from gptme_reliability.surfaces.gptme import registry, seams, trace
 from gptme_reliability.surfaces.gptme.current import conversation
-from gptme_reliability.surfaces.gptme.host import host
+from gptme_reliability.surfaces.gptme.host import host, is_self_hosted
 from gptme_reliability.surfaces.gptme.ledger import ledger
 from gptme_reliability.surfaces.gptme.notices import printable
 
@@ -74,6 +74,7 @@ def _state(config: Any, model: str) -> Iterator[str]:
         yield from _settings(loaded)
         yield from _sampling(model)
         yield _row("probe", _probed(model))
+        yield _row("known", _known(loaded, model))
 
 
 def _settings(loaded: settings.ModelConfig) -> Iterator[str]:
@@ -119,6 +120,27 @@ def _probed(model: str) -> str:
     facts["response_format"] = found.facts.response_format
     words = [f"{name} = {str(value).lower()}" for name, value in facts.items() if value is not None]
     return f"{found.card.probed.date().isoformat()}: {', '.join(words) or 'nothing is sure'}"
+
+
+def _known(loaded: settings.ModelConfig, model: str) -> str:
+    """What the settings, a probe, the card and the name say of the model, taken together."""
+    from gptme_reliability.respond import is_small
+    from gptme_reliability.surfaces.facts import known
+    from gptme_reliability.surfaces.gptme.probed import found
+
+    agreement = host.agreements.get(model)
+    facts = known(model, loaded.facts, agreement, found(model, agreement))
+    said = {name: getattr(facts, name) for name in ("family", "size_b", "quant", "mode")}
+    words = [
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in said.items()
+        if value is not None
+    ]
+    talks = loaded.values["respond"]
+    if talks is None:
+        talks = is_self_hosted(model.partition("/")[0]) and is_small(facts)
+    gets = "gets" if talks else "does not get"
+    return f"{', '.join(words) or 'nothing'}; {gets} the tool for talking, in tool format tool"
 
 
 def _shown(value: Any) -> str:

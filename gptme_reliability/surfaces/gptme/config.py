@@ -13,6 +13,7 @@ What tightening means is said once, for each key, in ``KEYS``.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -37,6 +38,12 @@ _WORDS: Final = {"1": True, "true": True, "yes": True, "on": True} | {
     "no": False,
     "off": False,
 }
+
+
+# Keys for servers and the proxy, and what the tests of this package are told.
+_NO_SETTINGS: Final = tuple(
+    f"RELIABILITY_{name}" for name in ("UPSTREAM_KEY", "PROXY_KEY", "CORPORA", "ENVS")
+)
 
 
 def _flag(text: str) -> Any:
@@ -112,12 +119,21 @@ def load(config: Config, model: str) -> ModelConfig:
     smuggled = tuple(
         _variable(key) for key in KEYS if config.project and _variable(key) in config.project.env
     )
-    key = repr((model, user, project, env, smuggled, late))
+    odd = environment.unknown(known=(*map(_variable, KEYS), *_NO_SETTINGS))
+    key = repr((model, user, project, env, smuggled, late, odd))
     if key not in _loaded:
         if len(_loaded) >= 64:
             _loaded.clear()
-        _loaded[key] = _merge(config, model, user, project, env, smuggled, late)
+        merged = _merge(config, model, user, project, env, smuggled, late)
+        unknown = tuple(map(_no_setting, odd))
+        _loaded[key] = replace(merged, complaints=(*merged.complaints, *unknown))
     return _loaded[key]
+
+
+def _no_setting(variable: str) -> str:
+    near = difflib.get_close_matches(variable, map(_variable, KEYS), n=1, cutoff=0.8)
+    hint = f"; did you mean GPTME_{near[0]}?" if near else ""
+    return f"environment variable GPTME_{variable} is no setting, and ignored{hint}"
 
 
 def _told(trusted: Config, variable: str) -> str | None:

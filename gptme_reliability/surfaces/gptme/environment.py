@@ -9,11 +9,13 @@ start counts as nobody's word.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Final
 
 from gptme_reliability.surfaces.gptme.current import in_server
 
 _MARK: Final = "RELIABILITY_"
+_PREFIX: Final = "GPTME_"
 _at_start: dict[str, str] = {}
 _known: list[bool] = []
 
@@ -33,6 +35,12 @@ def came_late(variable: str) -> bool:
 def at_start(variable: str) -> str | None:
     """What the user said, with or without the prefix; None for nothing."""
     return _at_start.get(f"GPTME_{variable}") or _at_start.get(variable)
+
+
+def unknown(known: Collection[str]) -> tuple[str, ...]:
+    """Variables that are named as ours and are none of these, all without ``GPTME_``."""
+    ours = (name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX + _MARK))
+    return tuple(sorted(name for name in ours if name not in known))
 
 
 def _changed(name: str) -> bool:

@@ -23,7 +23,7 @@ def run_suite(arguments: Sequence[str]) -> int:
     gptme writes them beside its own package.
 
     Raises:
-        ReliabilityError: ``gptme-eval`` cannot be imported.
+        ReliabilityError: ``gptme-eval`` cannot be imported, or does not know a name.
     """
     command = _gptme_eval()
     os.environ.setdefault("EVAL_RESULTS_DIR", str(Path("eval_results").absolute()))
@@ -31,6 +31,8 @@ def run_suite(arguments: Sequence[str]) -> int:
         command.main(list(arguments), prog_name="gptme-reliability eval suite")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
+    except ValueError as error:  # so it tells of a name that it does not know
+        raise ReliabilityError(f"gptme-eval: {error}; --list shows the names") from None
     return 0
 
 

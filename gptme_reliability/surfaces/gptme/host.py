@@ -40,7 +40,7 @@ class GptmeHost:
         loaded = _loaded(model)
         if loaded is None or not (loaded.values["enabled"] and loaded.values["contracts"]):
             return None
-        if loaded.values["mode"] == "observe" or not _is_self_hosted(provider):
+        if loaded.values["mode"] == "observe" or not is_self_hosted(provider):
             return None
         from gptme_reliability.surfaces.gptme.text_format import chat_of
         from gptme_reliability.surfaces.sampling import Terms
@@ -48,7 +48,7 @@ class GptmeHost:
         return Terms(
             model,
             given=_said(body),
-            overrides={"sampling": loaded.sampling, "mode": loaded.facts.mode},
+            overrides=loaded.overrides(),
             unknown=loaded.values["unknown"],
             # gptme's titles and summaries offer no tools, and are nothing to fail over.
             may_fail=bool(body.get("tools")) or chat_of(body) is not None,
@@ -87,9 +87,9 @@ class GptmeHost:
                 settings,
                 format=chat.format,
                 offered=chat.tools,
-                first_only=_is_self_hosted(provider) and _stops_at_a_call(body),
+                first_only=is_self_hosted(provider) and _stops_at_a_call(body),
             )
-        if policy.respond is None and not _is_self_hosted(provider):
+        if policy.respond is None and not is_self_hosted(provider):
             policy = replace(policy, respond=False)
         return replace(
             settings,
@@ -98,7 +98,7 @@ class GptmeHost:
             read_only=read_only_tools(),
             parameters=known_parameters(),
             conversation=owner(),
-            own_server=_is_self_hosted(provider),
+            own_server=is_self_hosted(provider),
         )
 
     def _facts(self, settings: Settings) -> ModelFacts:
@@ -247,7 +247,7 @@ def _note(agreements: dict[str, Agreement], agreement: Agreement) -> None:
         trace.append(trace.sampling_record(agreement, conversation()))
 
 
-def _is_self_hosted(provider: str) -> bool:
+def is_self_hosted(provider: str) -> bool:
     """Whether the user runs the server, or at least said where it is."""
     from gptme.llm.models import is_custom_provider
 

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ConfigError
@@ -153,6 +154,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _serve(options: Options, arguments: argparse.Namespace) -> int:
     try:
+        from gptme_reliability.surfaces import tracing
         from gptme_reliability.surfaces.proxy import server
         from gptme_reliability.surfaces.proxy.logs import Logs
         from gptme_reliability.surfaces.proxy.options import ModelSettings
@@ -161,7 +163,14 @@ def _serve(options: Options, arguments: argparse.Namespace) -> int:
         raise ConfigError(
             f"the proxy needs {error.name}: pip install 'gptme-reliability[proxy]'"
         ) from None
-    ModelSettings(options.config, sets=options.sets)  # what is wrong is said before it listens
+    # What is wrong is said before it listens.
+    ModelSettings(options.config, sets=options.sets)
+    if options.trace:
+        try:
+            tracing.begin(Path(options.trace))
+        except OSError as error:
+            told = f"--trace {options.trace}: cannot be written ({error.strerror})"
+            raise ConfigError(told) from None
     logs = Logs(arguments.log, arguments.quiet)
     logs.begin()
     listening = server.listen(options.host, options.port)

@@ -39,15 +39,18 @@ class Guard:
             Refused: it is for another host, from a strange page, or without the key.
         """
         if not self._named(value_of(headers, b"host")):
-            raise Refused(403, "host_not_allowed", "this host name is not served here")
+            told = "this host name is not served here; the proxy's --allow-host NAME changes that"
+            raise Refused(403, "host_not_allowed", told)
         origin = value_of(headers, b"origin")
         if origin is None and value_of(headers, b"sec-fetch-site") == b"cross-site":
             # Images and links name no origin; browsers say this of them.
             origin = b"null"
         if origin is not None and not self._welcome(origin.decode("latin-1")):
-            raise Refused(403, "origin_not_allowed", "this origin may not call the proxy")
+            told = "this origin may not call the proxy; its --allow-origin ORIGIN changes that"
+            raise Refused(403, "origin_not_allowed", told)
         if self._keys and path not in _OPEN_PATHS and not self._has_key(headers):
-            raise Refused(401, "invalid_api_key", "the proxy needs its API key")
+            told = "the proxy needs its API key, as a bearer token or as x-api-key"
+            raise Refused(401, "invalid_api_key", told)
 
     def _named(self, host: bytes | None) -> bool:
         if self._any_host:

@@ -56,7 +56,7 @@ class ProxyHost(QuietHost):
         return Terms(
             model,
             given=said(body, values=self._contracts.client_counts),
-            overrides={"sampling": config.sampling, "mode": config.facts.mode},
+            overrides=config.overrides(),
             unknown=config.values["unknown"],
             # Titles and summaries offer no tools, and are nothing to fail over.
             may_fail=bool(body.get("tools")),
