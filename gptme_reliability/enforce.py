@@ -6,13 +6,14 @@ how many calls one answer may make, and what becomes of duplicates.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from gptme_reliability import feedback
+from gptme_reliability.past_calls import call_key
+from gptme_reliability.sentences import HELD
 from gptme_reliability.types import (
     Accept,
     Attempted,
@@ -25,7 +26,6 @@ from gptme_reliability.types import (
     Verdict,
     Violation,
 )
-from gptme_reliability.words import HELD
 
 CUT_OFF_REASONS: Final = frozenset(
     {
@@ -46,7 +46,6 @@ CUT_OFF_REASONS: Final = frozenset(
     }
 )
 """Finish reasons that say the output was cut or broken off; others count as ended by itself."""
-_ENCODER: Final = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +130,8 @@ def _correctable(asked: Sequence[Judged]) -> tuple[Attempted, ...]:
 
 def _likeness(one: Attempted) -> str:
     """The same text for attempts at the same call, as far as they could be read."""
-    if one.arguments is None:
-        return f"unread {id(one)}"
-    return identity(Call(one.name or "", one.arguments))
+    key = None if one.arguments is None else call_key(one.name or "", one.arguments)
+    return key or f"unread {id(one)}"
 
 
 def _without_duplicates(judged: Sequence[Judged]) -> Sequence[Judged]:
@@ -143,7 +141,7 @@ def _without_duplicates(judged: Sequence[Judged]) -> Sequence[Judged]:
     kept: dict[str, tuple[int, Judged]] = {}
     times: Counter[str] = Counter()
     for index, item in enumerate(judged):
-        key = f"fault {index}" if item.call is None else identity(item.call)
+        key = f"fault {index}" if item.call is None else repetition_key(item.call)
         times[key] += 1
         kept.setdefault(key, (index, item))
     return [
@@ -190,9 +188,6 @@ def _refused(item: Judged, reason: str) -> RefusedCall:
     return RefusedCall(call.name, reason, id=call.id, dialect=call.dialect)
 
 
-def identity(call: Call) -> str:
-    """The same text for exact repetitions of a call."""
-    try:
-        return f"{call.name} {_ENCODER.encode(call.arguments)}"
-    except (TypeError, ValueError, RecursionError):
-        return f"{call.name} {id(call)}"
+def repetition_key(call: Call) -> str:
+    """The same text for exact repetitions of a call; one that cannot be written is its own."""
+    return call_key(call.name, call.arguments) or f"unwritten {id(call)}"

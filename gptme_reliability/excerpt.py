@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gptme_reliability.words import FRAME
+from gptme_reliability.sentences import FRAME
 
 MARK: Final = FRAME["here"].en
 """Stands at the place itself."""

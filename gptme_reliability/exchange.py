@@ -69,6 +69,7 @@ class Outcome:
     pending: str | None = None
 
 
+_Way: TypeAlias = tuple[Asked, Question]  # what to ask, and how soon
 Exchange: TypeAlias = Generator[ModelRequest, ModelOutput, Outcome]
 
 
@@ -102,14 +103,12 @@ def exchange(
         try:
             output = yield replace(asked.request, wait_s=wait_s) if wait_s else asked.request
         except RequestRefused as refusal:
-            other = ladder.instead(asked, tools=refusal.tools)
-            question = budget.ask("format", f"refused {asked.held or asked.rung}", fresh=True)
-            if other is None or isinstance(question, str) or _is_among(sent, other.request):
-                if not attempts or not isinstance(attempts[-1].verdict, Retry):
+            way = _around(ladder, budget, asked, refusal.tools)
+            if way is None or _is_among(sent, way[0].request):
+                last = attempts[-1].verdict if attempts else None
+                if not isinstance(last, Retry):
                     raise
-                last = give_up(attempts[-1].verdict, len(attempts), _REFUSED)
-                return Outcome(last, tuple(attempts))
-            asked = other
+                return Outcome(give_up(last, len(attempts), _REFUSED), tuple(attempts))
         else:
             verdict = _heard(ladder, asked, output, request, policy, facts)
             anew = None if verdict.calls or verdict.refused else _unread(ladder, budget, asked)
@@ -122,15 +121,13 @@ def exchange(
             if not isinstance(verdict, Retry):
                 return Outcome(verdict, tuple(attempts), replay.late(verdict, policy))
             if verdict.calls and policy.partial == "stand":
-                accepted = Accept(
-                    verdict.calls, verdict.text, verdict.repairs, verdict.refused, verdict.written
-                )
-                return Outcome(accepted, tuple(attempts), replay.pending(verdict, policy))
+                return Outcome(_standing(verdict), tuple(attempts), replay.pending(verdict, policy))
             again = anew or _again(ladder, budget, attempts, output, verdict)
             if isinstance(again, str) or _is_among(sent, again[0].request):
                 why = again if isinstance(again, str) else _SAME
                 return Outcome(give_up(verdict, len(attempts), why), tuple(attempts))
-            asked, question = again
+            way = again
+        asked, question = way
         sent.append(asked.request)
         wait_s = question.wait_s
 
@@ -207,12 +204,10 @@ def _filled(asked: Asked, verdict: Verdict, policy: Policy, attempts: Sequence[A
 
 def _refused(asked: Asked, verdict: Verdict, found: tuple[Violation, ...], policy: Policy) -> Retry:
     """The verdict with its calls refused for what was found."""
-    refused = tuple(
-        RefusedCall(call.name, found[0].message, shorten(dict(call.arguments)))
-        for call in verdict.calls
-    )
+    message, calls = found[0].message, verdict.calls
+    left_out = (RefusedCall(one.name, message, shorten(dict(one.arguments))) for one in calls)
+    refused = (*verdict.refused, *left_out)
     faults = (*getattr(verdict, "violations", ()), *found)
-    refused = (*verdict.refused, *refused)
     told = render(faults, asked.tools, policy, refused)
     return Retry(told, faults, text=verdict.text, repairs=verdict.repairs, refused=refused)
 
@@ -221,7 +216,18 @@ def _has_tried(attempt: Attempt) -> bool:
     return bool(attempt.verdict.refused or attempt.output.tool_calls)
 
 
-def _unread(ladder: Ladder, budget: Budget, asked: Asked) -> tuple[Asked, Question] | None:
+def _standing(verdict: Retry) -> Accept:
+    return Accept(verdict.calls, verdict.text, verdict.repairs, verdict.refused, verdict.written)
+
+
+def _around(ladder: Ladder, budget: Budget, asked: Asked, tools: bool) -> _Way | None:
+    """The way around a request that the server does not take."""
+    other = ladder.instead(asked, tools=tools)
+    question = budget.ask("format", f"refused {asked.held or asked.rung}", fresh=True)
+    return None if other is None or isinstance(question, str) else (other, question)
+
+
+def _unread(ladder: Ladder, budget: Budget, asked: Asked) -> _Way | None:
     """How to ask anew where the model was shown no tools: it could not call any."""
     other = ladder.unread(asked)
     question = None if other is None else budget.ask("format", _UNREAD, fresh=True)
@@ -234,7 +240,7 @@ def _again(
     attempts: Sequence[Attempt],
     output: ModelOutput,
     verdict: Retry,
-) -> tuple[Asked, Question] | str:
+) -> _Way | str:
     """How the last answer is asked for again; a text says why it is not."""
     failure = _failure(output, verdict)
     about, tried = _about(attempts)

@@ -2,17 +2,16 @@
 
 ::
 
-    own       what the host would run: a call, unless the words beside it make an example of it
-    near      what was meant for the host and what it would pass over
-    foreign   native calls, and other dialects
-    then      the stages of ``pipeline``, and the calls that stand written where they stood
+    read      native calls, and what ``host_reading`` finds in the text
+    judge     the stages of ``pipeline``
+    write     the calls that stand, where they stood
 
 A call that the host reads as it was meant stays as it is, to the character.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -20,26 +19,12 @@ from typing import Any, Final
 from gptme_reliability import enforce, feedback, intent, loops, order
 from gptme_reliability.confidence import doubted, weigh
 from gptme_reliability.dialects.cues import INVENTED_RESULT
-from gptme_reliability.dialects.decode import decode
-from gptme_reliability.dialects.host_blocks import behind_reasoning
 from gptme_reliability.dialects.host_body import Offered
-from gptme_reliability.dialects.host_fences import is_transcript, near_blocks, own_blocks
-from gptme_reliability.dialects.host_placement import announced, asks_for_code, place_own
-from gptme_reliability.dialects.host_spans import (
-    apart,
-    heads_a_result,
-    masked_spans,
-    named_by_tools,
-    tag_of,
-)
-from gptme_reliability.dialects.host_tags import near_tags, own_tags
-from gptme_reliability.dialects.placement import Placement, place
+from gptme_reliability.dialects.host_reading import HostReader
+from gptme_reliability.dialects.host_spans import heads_a_result
+from gptme_reliability.dialects.placement import Placement
 from gptme_reliability.dialects.shapes import Span
-from gptme_reliability.dialects.surroundings import (
-    after_leaked_tokens,
-    closed_reasoning,
-    fence_ranges,
-)
+from gptme_reliability.dialects.surroundings import after_leaked_tokens
 from gptme_reliability.echo import EchoGuard
 from gptme_reliability.enforce import Judged
 from gptme_reliability.errors import EncodingError
@@ -54,7 +39,6 @@ from gptme_reliability.pipeline import (
     judged_span,
     unclear_span,
 )
-from gptme_reliability.resolve import callable_names
 from gptme_reliability.settle import settle
 from gptme_reliability.types import (
     Accept,
@@ -71,11 +55,6 @@ from gptme_reliability.types import (
 
 _ENDED: Final = frozenset({"stop", "end_turn", "eos", "eos_token", "tool_calls", "stop_sequence"})
 """Finish reasons by which a server says that the model itself ended its answer."""
-
-_ASKING: Final = frozenset({"choice", "form", "elicit", "clarify"})
-"""gptme's tools that put a question to the user."""
-
-_NEAR: Final = 400
 
 
 def check_in_text(
@@ -129,9 +108,6 @@ class _Answer:
         self._offered = Offered(tools, host, policy.aliases, policy.resolve)
         self._whole = output.text or ""
         self._text = self._whole[: policy.max_chars]
-        # Where the first and the last word of the answer stand.
-        self._first = len(self._text) - len(self._text.lstrip())
-        self._last = len(self._text.rstrip())
         self._cut = enforce.was_cut(output.finish_reason)
         self._ended = (output.finish_reason or "").strip().lower() in _ENDED
         self._attempts: list[_Attempt] = []
@@ -176,112 +152,18 @@ class _Answer:
             self._add(len(self._text), len(self._text), [item], native=True)
 
     def _read_text(self) -> None:
-        own, foreign = self._own(), self._foreign()
-        begin = behind_reasoning(self._text)
-        if begin is None:
-            # For the host all of it is reasoning, markers or not.
-            foreign = [replace(span, thinking=True, marked=False) for span in foreign]
-        near = self._near(begin, [*own, *foreign]) if begin is not None else []
-        spans = apart([*own, *foreign, *near])
-        mine = {(span.start, span.end) for span in own}
-        missed = {(span.start, span.end) for span in near}
-        masked = masked_spans(
-            self._text, [span for span in spans if (span.start, span.end) in mine]
-        )
-        fences = fence_ranges(masked)
-        placements = place(masked, spans) if spans else []
         guard = EchoGuard(self._messages if self._policy.echo_guard else ())
-        floor = 0
-        for index, (span, placement) in enumerate(zip(spans, placements, strict=True)):
-            ceiling = spans[index + 1].start if index + 1 < len(spans) else len(self._text)
-            if (span.start, span.end) in mine:
-                self._take_own(span, floor, ceiling, fences)
+        reader = HostReader(self._text, self._offered, self._messages, ended=self._ended)
+        for found in reader.stretches():
+            if found.kind != "own":
+                self._take_other(found.span, found.placement, guard, found.kind == "near")
+            elif found.placement != "call":
+                self._take_other(found.span, found.placement, EchoGuard(()), True)
             else:
-                meant = (span.start, span.end) in missed
-                if meant:
-                    placement = self._near_placement(span, placement, floor, ceiling, fences)
-                self._take_other(span, placement, guard, meant)
-            floor = span.end
+                self._take_own(found.span, found.lead)
 
-    def _own(self) -> list[Span]:
-        if self._host.form == "xml":
-            return self._outside_reasoning(own_tags(self._text, self._offered))
-        return [span for span, _ in own_blocks(self._text, self._offered)]
-
-    def _foreign(self) -> list[Span]:
-        spans = list(decode(self._text, callable_names(self._tools)))
-        if self._host.form == "markdown":
-            spans += own_tags(self._text, self._offered)
-        return spans
-
-    def _near(self, begin: int, others: Sequence[Span]) -> list[Span]:
-        taken = {span.start: span.end for span in others}
-        blocks = near_blocks(self._text, begin, self._offered, taken, ended=self._ended)
-        if self._host.form == "markdown":
-            return list(blocks)
-        tags = self._outside_reasoning(
-            near_tags(self._text, begin, self._offered, taken, ended=self._ended)
-        )
-        # A block is none of this host's: only one of its own tools' names is worth a look.
-        return [*tags, *named_by_tools(self._text, self._offered, blocks)]
-
-    def _outside_reasoning(self, spans: Iterable[Span]) -> list[Span]:
-        """Those tags that stand in no reasoning, which the host itself does not tell apart."""
-        begin = behind_reasoning(self._text)
-        thoughts = closed_reasoning(self._text)
-        return [
-            span
-            for span in spans
-            if begin is not None
-            and span.start >= begin
-            and not any(first <= span.start < last for first, last in thoughts)
-        ]
-
-    def _near_placement(
-        self,
-        span: Span,
-        placement: Placement,
-        floor: int,
-        ceiling: int,
-        fences: Sequence[tuple[int, int]],
-    ) -> Placement:
-        """The placement of what was meant for the host, told like that of its own calls."""
-        if self._offered.is_language(tag_of(self._text[span.start : span.end])):
-            return self._language_placement(span, placement)
-        if span.dialect != self._host.dialect:
-            return placement
-        own = place_own(self._text, span.start, span.end, floor, ceiling, fences)
-        if own != "call":
-            return self._unless_for_reading(own)
-        # Between two texts nothing but their words can tell.
-        return "call" if span.end >= self._last else placement
-
-    def _unless_for_reading(self, placement: Placement) -> Placement:
-        """Who asked for something to read is not asked what was meant by it."""
-        asked = placement == "unclear" and asks_for_code(self._messages)
-        return "text" if asked else placement
-
-    def _language_placement(self, span: Span, placement: Placement) -> Placement:
-        """The placement of a block under the name of a language, which is mostly for a reader."""
-        if placement not in ("call", "unclear") or is_transcript(self._text, span):
-            return "text"
-        if announced(self._text[max(0, span.start - _NEAR) : span.start]):
-            return placement
-        alone = span.start <= self._first and span.end >= self._last
-        if not alone or asks_for_code(self._messages):
-            return "text"
-        return "unclear"
-
-    def _take_own(
-        self, span: Span, floor: int, ceiling: int, fences: Sequence[tuple[int, int]]
-    ) -> None:
-        asks = any(raw.name in _ASKING for raw in span.calls)
-        placed = place_own(self._text, span.start, span.end, floor, ceiling, fences, asks=asks)
-        if placed != "call":
-            self._take_other(span, self._unless_for_reading(placed), EchoGuard(()), True)
-            return
-        between = self._text[floor : span.start]
-        if self._attempts and INVENTED_RESULT.search(between) and heads_a_result(between):
+    def _take_own(self, span: Span, lead: str) -> None:
+        if self._attempts and INVENTED_RESULT.search(lead) and heads_a_result(lead):
             self._leave_out(span)
             return
         flaws = flaws_of(span, self._text, self._cut, EchoGuard(()))

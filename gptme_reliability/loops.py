@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from gptme_reliability.enforce import Judged
 from gptme_reliability.feedback import shorten
-from gptme_reliability.past_calls import PastCall, ReadPast, identity, past_calls
+from gptme_reliability.past_calls import PastCall, ReadPast, call_key, past_calls
 from gptme_reliability.types import Call, Policy, RefusedCall, ToolDefinition, Violation
 
 _MOST_MESSAGES: Final = 40
@@ -49,7 +49,7 @@ def stop(
 
 def _loop(call: Call, made: Sequence[PastCall], least: int, *, reads: bool) -> str | None:
     """What is wrong with making this call now, if it goes on with a loop."""
-    wanted = identity(call.name, call.arguments)
+    wanted = call_key(call.name, call.arguments)
     if wanted is None or not made or _WAITS.search(wanted):
         return None
     run = list(takewhile(lambda one: one.name == call.name and one.call == wanted, made))

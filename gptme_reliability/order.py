@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gptme_reliability.enforce import Judged, identity
+from gptme_reliability.enforce import Judged, repetition_key
 from gptme_reliability.feedback import shorten
 from gptme_reliability.past_calls import PastCall, ReadPast, as_json, past_calls
 from gptme_reliability.types import Call, Order, Policy, RefusedCall, ToolDefinition, Violation
@@ -85,7 +85,7 @@ class _Record:
         call = item.call
         if self._ended_by is not None:
             # An exact repetition counts as the call that it repeats, where it is no other run.
-            repeats = call is not None and identity(call) in self._standing
+            repeats = call is not None and repetition_key(call) in self._standing
             return item if repeats and not self._repeats_run else _too_late(item, self._ended_by)
         if call is None:
             return item
@@ -93,7 +93,7 @@ class _Record:
         if missing:
             return self._too_early(call, index, missing)
         self._done.update(_taken(call, self._order))
-        self._standing.add(identity(call))
+        self._standing.add(repetition_key(call))
         if call.name in self._order.terminal:
             self._ended_by = call.name
         return item

@@ -35,6 +35,7 @@ _FAILED: Final = re.compile(
 )
 # What changes from failure to failure without making it another one.
 _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,16}|\d{1,20}")
+_ENCODER: Final = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class PastCall:
     @cached_property
     def call(self) -> str | None:
         """Name and arguments; None where they cannot be read."""
-        return identity(self.name, self._read[0]) if self._read else None
+        return call_key(self.name, self._read[0]) if self._read else None
 
     @cached_property
     def _read(self) -> tuple[Any, ...]:
@@ -123,7 +124,7 @@ def past_calls(messages: Sequence[Mapping[str, Any]]) -> list[PastCall]:
     return [PastCall(one) for one in reversed(made)]
 
 
-def identity(name: str, arguments: Any) -> str | None:
+def call_key(name: str, arguments: Any) -> str | None:
     """The same text for the same call; None where its arguments cannot be written as JSON."""
     written = as_json(arguments)
     return None if written is None else f"{name} {written}"
@@ -132,7 +133,7 @@ def identity(name: str, arguments: Any) -> str | None:
 def as_json(value: Any) -> str | None:
     """The same text for the same JSON value; None for what is none."""
     try:
-        return json.dumps(value, sort_keys=True)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError):
         return None
 
@@ -150,4 +151,4 @@ def _as_text(content: Any) -> str:
     texts = text_parts(content)
     if isinstance(content, str) or (isinstance(content, list) and len(texts) == len(content)):
         return "\n".join(texts)
-    return identity("", content) or f"unreadable {id(content)}"
+    return call_key("", content) or f"unreadable {id(content)}"

@@ -38,12 +38,17 @@ class Counts:
     all: int
 
 
+def as_tokens(said: Any) -> int | None:
+    """A number of tokens as a server says it; None for anything else."""
+    return said if type(said) is int and said > 0 else None
+
+
 def doubtful(request: ModelRequest, usage: Mapping[str, Any] | None) -> Counts | None:
     """The counts of a prompt that may lack something.
 
     None where the server counted enough for all of it, or says nothing.
     """
-    said = _count((usage or {}).get("prompt_tokens"))
+    said = as_tokens((usage or {}).get("prompt_tokens"))
     if said is None:
         return None
     if said >= _said(request) // _DENSE + _written(request.tools) // (2 * _CHARACTERS):
@@ -81,12 +86,8 @@ def _names(tools: Sequence[ToolDefinition]) -> int:
 def _cached(usage: Mapping[str, Any]) -> int:
     details = usage.get("prompt_tokens_details")
     scopes = (usage, details if isinstance(details, Mapping) else {})
-    return max(_count(scope.get(key)) or 0 for scope in scopes for key in _CACHED)
+    return max(as_tokens(scope.get(key)) or 0 for scope in scopes for key in _CACHED)
 
 
 def _texts(message: Mapping[str, Any]) -> Iterator[str]:
     yield from text_parts(message.get("content"))
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None

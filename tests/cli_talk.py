@@ -10,20 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gptme_home import PLUGIN_ON, write_config
+
 from gptme_reliability.evals import gptme_run
 from gptme_reliability.evals.faulty_server import FaultyServer, Script
 from gptme_reliability.evals.gptme_run import ToolFormat
 from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.evals.scenarios import Answer
 
-CONFIG: Final = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-"""
 _TITLE: Final[Answer] = {"text": "A title"}
 _SYSTEM: Final = ("--system", "short")
 _TIMEOUT: Final = 90.0
@@ -59,16 +53,14 @@ def talk(
     tools: Sequence[str] = ("shell", "save", "complete"),
     system: Sequence[str] = _SYSTEM,
     streamed: bool = True,
-    config: str = CONFIG,
+    config: str = PLUGIN_ON,
     env: Mapping[str, str] | None = None,
     prompt: str = "Please do the task.",
 ) -> Talk:
     """Let gptme talk to the model until there is an end."""
     home, workspace = root / "home", root / "work"
-    settings = home / ".config" / "gptme"
-    settings.mkdir(parents=True, exist_ok=True)
     workspace.mkdir()
-    (settings / "config.toml").write_text(config, encoding="utf-8")
+    write_config(home, config)
     out, err = root / "stdout", root / "stderr"
     out.touch()
     err.touch()

@@ -12,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from mode_runs import END, Script, environment, judge, lay_out_home, logs, traced
+from gptme_home import PLUGIN_ON, write_config
+from mode_runs import END, Script, environment, judge, logs, traced
 
 from gptme_reliability.evals.faulty_server import FaultyServer
 from gptme_reliability.evals.gptme_run import Run
@@ -167,7 +168,7 @@ class Agent:
 def connected(root: Path, more: str = "", env: Mapping[str, str] | None = None) -> Iterator[Agent]:
     """Start an agent, and end it; ``more`` is added to the user's config."""
     script = Script()
-    lay_out_home(root / "home", more)
+    write_config(root / "home", PLUGIN_ON + more)
     (root / "work").mkdir()
     with FaultyServer(script) as upstream, (root / "stderr").open("wb") as stderr:
         process = subprocess.Popen(

@@ -106,23 +106,6 @@ def judge(run: Run, workspace: Path, log: Path, *, nudged: bool = False) -> Run:
     return run
 
 
-def lay_out_home(home: Path, more: str = "") -> None:
-    """A home with the plugin switched on."""
-    config = home / ".config" / "gptme"
-    config.mkdir(parents=True)
-    (config / "config.toml").write_text(CONFIG + more, encoding="utf-8")
-
-
-CONFIG: Final = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-"""
-
-
 def environment(home: Path, server: FaultyServer) -> dict[str, str]:
     """What a gptme that reaches nothing but the scripted server is started with."""
     return gptme_run.environment(home, server.url)

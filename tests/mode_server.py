@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
+from gptme_home import PLUGIN_ON, write_config
 from mode_runs import (
     END,
     TOOLS,
@@ -21,7 +22,6 @@ from mode_runs import (
     environment,
     free_port,
     judge,
-    lay_out_home,
     logs,
     traced,
 )
@@ -223,7 +223,7 @@ class Server:
 def serving(root: Path, more: str = "", env: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Start a server, and end it; ``more`` is added to the user's config."""
     script, port = Script(), free_port()
-    lay_out_home(root / "home", more)
+    write_config(root / "home", PLUGIN_ON + more)
     with FaultyServer(script) as upstream, (root / "output").open("wb") as output:
         process = subprocess.Popen(
             [

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from mode_runs import Script, environment, judge, lay_out_home, logs, traced
+from gptme_home import PLUGIN_ON, write_config
+from mode_runs import Script, environment, judge, logs, traced
 
 from gptme_reliability.evals.faulty_server import FaultyServer
 from gptme_reliability.evals.gptme_run import COMPLETE, TOOLS, Run
@@ -61,7 +62,7 @@ def raise_children(
     """Let a parent start a child for each scenario; ``more`` is added to the user's config."""
     family, script = Family(), _Script()
     home, workspace = root / "home", root / "work"
-    lay_out_home(home, more)
+    write_config(home, PLUGIN_ON + more)
     workspace.mkdir()
     jobs_file, results = root / "jobs.json", root / "results.json"
     with ExitStack() as stack, FaultyServer(script) as upstream:

@@ -20,7 +20,7 @@ from gptme_reliability.evals.faulty_server import chunks, whole
 from gptme_reliability.exchange import exchange
 from gptme_reliability.refusals import final_text
 from gptme_reliability.surfaces.client import client_class
-from gptme_reliability.surfaces.host import Report, Settings
+from gptme_reliability.surfaces.host import Report, Saying, Settings
 from gptme_reliability.surfaces.memory import Memory
 from gptme_reliability.surfaces.proxy import app as proxy
 from gptme_reliability.surfaces.proxy.options import ModelSettings, Options
@@ -105,8 +105,8 @@ def _add(made: list[dict[str, str]], entry: Any) -> None:
 class PlainHost(RecordingHost):
     """A host that runs nothing from text."""
 
-    def defuse(self, reasoning: Any, text: str, calls: Any, **_: Any) -> Any:
-        return reasoning, text, ()
+    def defuse(self, said: Saying, calls: Any) -> Any:
+        return said.reasoning, said.text, ()
 
     def runnable_tag(self, tag: str) -> bool:
         return False

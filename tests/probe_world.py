@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Literal
 
+from local_http import SilentHandler, listening
 from scripted_server import DONE, ROLE, call, call_chunks, chunk, completion_body, text_chunks
 
 from gptme_reliability.backends import Backend
@@ -110,7 +109,7 @@ def serving(ways: Ways) -> Iterator[Server]:
     """The same on a free port of 127.0.0.1."""
     server = Server(ways)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
         def do_GET(self) -> None:
             self.reply(None)
 
@@ -130,17 +129,9 @@ def serving(ways: Ways) -> Iterator[Server]:
             self.wfile.write(heard.raw)
             self.close_connection = True
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.daemon_threads = True
-        thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        server.url = f"http://127.0.0.1:{http.server_port}/v1"
+    with listening(Handler) as url:
+        server.url = f"{url}/v1"
         yield server
-        http.shutdown()
-        thread.join()
 
 
 # --- what it answers ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ import openai
 from scripted_server import TOOLS, Reply, Script, serving
 
 from gptme_reliability.surfaces.client import client_class
-from gptme_reliability.surfaces.host import Piece, Report, Settings
+from gptme_reliability.surfaces.host import Piece, Report, Saying, Settings, Settled
 from gptme_reliability.surfaces.sampling import Agreement, Terms
 from gptme_reliability.types import Call, HostFormat, Repair, Retry
 
@@ -45,36 +45,20 @@ class RecordingHost:
         assert provider == "local"
         return self.answer
 
-    def defuse(
-        self,
-        reasoning: str | None,
-        text: str,
-        calls: Sequence[Call],
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
-        self.shown = list(shown)
+    def defuse(self, said: Saying, calls: Sequence[Call]) -> Settled:
+        self.shown = list(said.shown)
         self._maybe_break("defuse")
-        inert = re.sub(r"(?m)^@(?=\w+\()", r"\\@", text)
-        if inert == text:
-            return reasoning, text, ()
-        return reasoning, inert, (Repair("host_call", "$.text", text, inert, "presentation"),)
+        inert = re.sub(r"(?m)^@(?=\w+\()", r"\\@", said.text)
+        if inert == said.text:
+            return said.reasoning, said.text, ()
+        change = Repair("host_call", "$.text", said.text, inert, "presentation")
+        return said.reasoning, inert, (change,)
 
-    def settle_text(
-        self,
-        reasoning: str | None,
-        text: str,
-        written: Sequence[str],
-        form: HostFormat,
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
-        self.shown, self.written = list(shown), list(written)
+    def settle_text(self, said: Saying, written: Sequence[str], form: HostFormat) -> Settled:
+        self.shown, self.written = list(said.shown), list(written)
         self._maybe_break("settle_text")
-        assert all(one in text for one in written)
-        return reasoning, text, ()
+        assert all(one in said.text for one in written)
+        return said.reasoning, said.text, ()
 
     def runnable_tag(self, tag: str) -> bool:
         self._maybe_break("runnable_tag")

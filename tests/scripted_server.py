@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from local_http import SilentHandler, listening
 
 TOOLS: list[dict[str, Any]] = [
     {
@@ -74,7 +74,7 @@ def serving(
     answers = beside or {}
     script = Script(list(replies))
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
         def do_GET(self) -> None:
             self._beside(None)
 
@@ -102,17 +102,9 @@ def serving(
             self.wfile.write(reply.body)
             self.close_connection = True
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        script.url = f"http://127.0.0.1:{server.server_port}/v1"
+    with listening(Handler) as url:
+        script.url = f"{url}/v1"
         yield script
-        server.shutdown()
-        thread.join()
 
 
 def call(name: Any, arguments: Any, call_id: Any = "call_abc") -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gptme_home import write_config
+
 from gptme_reliability.evals.faulty_server import FaultyServer
 from gptme_reliability.evals.gptme_run import environment
 from gptme_reliability.evals.launch import PRELOADED
@@ -17,14 +19,6 @@ from gptme_reliability.evals.scenarios import Answer
 FORMATS: Final = ("markdown", "xml", "tool")
 TIMEOUT: Final = 240.0
 """Seconds; a run that has not ended by then does not end."""
-_CONFIG: Final = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-"""
 # Every task is played in a fork of this process: what it has imported, no task imports again.
 _PROGRAM: Final = """\
 import contextlib, importlib, sys
@@ -77,9 +71,7 @@ def play(
     names: Sequence[str], commands: Mapping[str, str], root: Path
 ) -> tuple[dict[str, dict[str, dict[str, bool]]], str]:
     """Run ``gptme-reliability eval suite``: for each format and name its checks, and its errors."""
-    config = root / ".config" / "gptme"
-    config.mkdir(parents=True)
-    (config / "config.toml").write_text(_CONFIG, encoding="utf-8")
+    write_config(root)
     arguments = [*names, "--json", "--no-lessons", "--parallel", "9"]
     for form in FORMATS:
         arguments += ["--model", f"local/scripted@{form}"]

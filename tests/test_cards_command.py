@@ -10,11 +10,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from local_http import SilentHandler, listening
 
 from gptme_reliability.backends import Declared
 from gptme_reliability.cards import load_cards
@@ -375,7 +375,7 @@ def server(answers: dict[str, Any], header: str = "test") -> Iterator[tuple[str,
     """A server that answers these paths with JSON; its address, and what it was asked."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
         def version_string(self) -> str:
             return header
 
@@ -397,17 +397,8 @@ def server(answers: dict[str, Any], header: str = "test") -> Iterator[tuple[str,
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *_arguments: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_address[1]}", asked
-        finally:
-            http.shutdown()
-            thread.join()
+    with listening(Handler) as url:
+        yield url, asked
 
 
 def props(path: str, **params: Any) -> dict[str, Any]:

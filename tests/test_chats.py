@@ -11,10 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cli_talk import CONFIG, talk
+from cli_talk import talk
 from gptme.logmanager import LogManager
 from gptme.message import Message
 from gptme.tools import init_tools, set_tool_format, set_tools
+from gptme_home import PLUGIN_ON
 from mode_runs import traced
 from plugin_world import own_world
 
@@ -80,7 +81,7 @@ def test_a_broken_call_is_mended_whatever_the_system_prompt_says(
         lambda _: next(answers),
         form,
         system=system,
-        config=CONFIG,
+        config=PLUGIN_ON,
         prompt=PROMPT,
     )
     assert run.files == {"marker": "RUN\n"}, run.stderr

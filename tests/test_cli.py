@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scenario_tables import CASES
 
 from gptme_reliability import __version__
 
@@ -307,11 +308,16 @@ def test_numbers_that_json_lacks() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_closed_pipe() -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "--jsonl"), ("eval", "recover", "--corpus", f"{CASES / 'recover.jsonl'}")],
+    ids=["lines", "table"],
+)
+def test_closed_pipe(arguments: tuple[str, ...]) -> None:
     """A reader that has enough ends us without a word."""
     data = (json.dumps({"id": 1, "raw": CALL, "tools": [SHELL]}) + "\n") * 5000
     process = subprocess.Popen(
-        [*COMMAND, "check", "--jsonl"],
+        [*COMMAND, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

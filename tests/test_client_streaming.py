@@ -30,7 +30,7 @@ from scripted_server import (
     text_chunks,
 )
 
-from gptme_reliability.adapters.openai import read_request
+from gptme_reliability.adapters.openai_request import read_request
 from gptme_reliability.adapters.sse import EventReader
 from gptme_reliability.surfaces.host import Settings
 from gptme_reliability.surfaces.streaming import StreamedAnswer

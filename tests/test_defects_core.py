@@ -14,7 +14,9 @@ import pytest
 from scenario_tables import DEFECTS, GPTME_TOOLS, MUST_NOT_EXECUTE, names
 
 from gptme_reliability import Accept, ModelOutput, Reject, Retry, Verdict, check
-from gptme_reliability.adapters.openai import StreamReader, model_fault, read_response
+from gptme_reliability.adapters.openai_response import read_response
+from gptme_reliability.adapters.openai_stream import StreamReader
+from gptme_reliability.adapters.server_errors import model_fault
 from gptme_reliability.evals.faulty_server import chunks, whole
 from gptme_reliability.evals.scenarios import Answer, Scenario
 

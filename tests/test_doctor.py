@@ -8,14 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from gptme.config import Config
 from gptme.config.models import ProviderConfig
+from local_http import SilentHandler, listening
 from plugin_world import own_world
 
 from gptme_reliability.cli import main
@@ -47,7 +46,7 @@ def serving(content: Any, status: int = 200) -> Iterator[tuple[str, list[Any]]]:
     """A server with one answer to ``/v1/models``; its address and the headers that it got."""
     heard: list[Any] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
         def do_GET(self) -> None:
             heard.append(dict(self.headers))
             found = self.path == "/v1/models"
@@ -57,16 +56,8 @@ def serving(content: Any, status: int = 200) -> Iterator[tuple[str, list[Any]]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", heard
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as url:
+        yield f"{url}/v1", heard
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:

@@ -8,14 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eval_world import SCENARIOS, WRITERS, connected, native, scenarios_of, solver, tagged
+from local_http import SilentHandler, listening
 
 from gptme_reliability.cli import main
 from gptme_reliability.errors import InputError
@@ -317,7 +316,7 @@ def test_connections_are_not_kept() -> None:
     """One that the server closes as the next request goes out would look like its failure."""
     peers: list[Any] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -329,18 +328,10 @@ def test_connections_are_not_kept() -> None:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        wire = Wire(f"http://127.0.0.1:{server.server_port}/v1", "none", {}, 20.0, None)
+    with listening(Handler) as url:
+        wire = Wire(f"{url}/v1", "none", {}, 20.0, None)
         said = [wire.ask({"messages": []}, streamed=False)["content"] for _ in range(3)]
         wire.close()
-        server.shutdown()
-        thread.join()
     assert said == ["Hi."] * 3 and len(set(peers)) == 3
     assert (wire.spent.requests, wire.spent.uncounted) == (3, 3)
 

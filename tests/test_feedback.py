@@ -15,8 +15,9 @@ from gptme_reliability import ModelOutput, Policy, Retry, Violation, check
 from gptme_reliability.excerpt import around
 from gptme_reliability.feedback import render, shorten
 from gptme_reliability.replay import asked_again
+from gptme_reliability.sentences import FAULTS, FRAME
 from gptme_reliability.types import Language, RefusedCall
-from gptme_reliability.words import FAULTS, FRAME, fault
+from gptme_reliability.words import fault
 
 # --- the words --------------------------------------------------------------------------------
 

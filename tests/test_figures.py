@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -34,7 +35,6 @@ COUNTED: Final = (
     ("on # scripted weak models", len(BEHAVIOURS)),
     ("tried up to # tokens", CHEAP_CONTEXT),
     ("declared context is # tokens or less", CHEAP_CONTEXT),
-    ("| xml, with the plugin | # |", sum(job.form == "xml" for job in JOBS)),
 )
 """Words with ``#`` where a number stands, and the number."""
 
@@ -95,6 +95,15 @@ def test_counted(words: str, count: int) -> None:
     before, after = map(re.escape, words.split("#"))
     shown = "".join(map(text, DOCUMENTS))
     assert set(re.findall(rf"{before}([\d,]+){after}", shown)) == {f"{count:,}"}
+
+
+@pytest.mark.parametrize("form", ["markdown", "xml"])
+def test_text_formats(form: str) -> None:
+    """With the plugin every row comes out as it should, and all rows are counted."""
+    ends = Counter(job.scenario.expect for job in JOBS if job.form == form)
+    counts = (ends.total(), ends["executes"], ends["asks"], ends["text"], 0)
+    assert f"| {form}, with the plugin | {' | '.join(map(str, counts))} |" in NOTE
+    assert f"| {form}, gptme alone | {ends.total()} |" in NOTE
 
 
 def test_endings() -> None:

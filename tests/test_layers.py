@@ -37,6 +37,7 @@ LAYERS = (
             "nudges",
             "examples",
             "words",
+            "sentences",
             "refusals",
             "lint",
             "host_writing",
@@ -118,6 +119,18 @@ tool = ToolDefinition("shell", {{**schema, "required": ["command"], "additionalP
 text = '<tool_call>{{"name": "Shell", "arguments": {{"cmd": "ls"}}}}</tool_call>'
 verdict = check(ModelOutput(text), [tool])
 assert [dict(c.arguments) for c in verdict.calls] == [{{"command": "ls"}}], verdict
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_core_loads_nothing_of_a_network() -> None:
+    """Not even the standard library's, which is slow to load."""
+    code = """
+import sys
+import gptme_reliability.pipeline, gptme_reliability.exchange, gptme_reliability.gate
+loaded = {"asyncio", "email", "http", "socket", "ssl", "urllib.request"} & set(sys.modules)
+assert not loaded, loaded
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

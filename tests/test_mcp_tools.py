@@ -17,10 +17,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cli_talk import CONFIG, talk, text_of
+from cli_talk import talk, text_of
 from gptme.config import Config, MCPServerConfig
 from gptme.tools import mcp_adapter, set_tools
 from gptme.tools.base import ToolSpec
+from gptme_home import PLUGIN_ON
 from laws import native
 from mcp_store import TOOLS
 from plugin_world import own_world
@@ -201,7 +202,7 @@ def test_the_server_gets_what_was_meant(form: ToolFormat, tmp_path: Path) -> Non
     rows = ROWS[FORMS.index(form) :: len(FORMS)]
     record = tmp_path / "record.jsonl"
     parts = {"python": sys.executable, "server": HERE / "mcp_store.py", "record": record}
-    config = CONFIG + MCP.format(**{key: json.dumps(str(part)) for key, part in parts.items()})
+    config = PLUGIN_ON + MCP.format(**{key: json.dumps(str(part)) for key, part in parts.items()})
     model = _Rows(form, rows)
     tools = ["complete", *(f"store.{tool.name}" for tool in TOOLS)]
     run = talk(tmp_path, Launcher(warm=True), model, form, tools=tools, config=config)

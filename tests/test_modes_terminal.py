@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from gptme_home import write_config
 from mode_rows import ROWS
-from mode_runs import END, TOOLS, Script, environment, lay_out_home, logs, traced
+from mode_runs import END, TOOLS, Script, environment, logs, traced
 
 from gptme_reliability.evals.faulty_server import FaultyServer
 from gptme_reliability.evals.scenarios import Scenario
@@ -66,7 +67,7 @@ class Talk:
 def talking(program: Program, row: Scenario, root: Path) -> Iterator[Talk]:
     """Start a program with the user's words, and a model that plays the row."""
     script = Script()
-    lay_out_home(root / "home")
+    write_config(root / "home")
     talk = script.conversation(row, root / "work", streamed=True, form="tool")
     with FaultyServer(script) as upstream, talk as (model, _):
         arguments = [sys.executable, "-m", program, "-m", f"local/{model}"]

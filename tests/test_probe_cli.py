@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from gptme_home import write_config
 from probe_world import CARD
 
 from gptme_reliability.evals.faulty_server import FaultyServer
@@ -25,14 +26,6 @@ pytestmark = [
 ]
 
 MODEL: Final = "probed-model"
-_CONFIG: Final = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-"""
 _END: Final = '<tool_call>{"name": "complete", "arguments": {}}</tool_call>'
 
 
@@ -41,10 +34,8 @@ def test_a_server_that_drops_tools_gets_them_in_the_prompt(
 ) -> None:
     """From the first request on, because a card says so."""
     home, workspace = tmp_path / "home", tmp_path / "work"
-    settings = home / ".config" / "gptme"
-    settings.mkdir(parents=True)
     workspace.mkdir()
-    (settings / "config.toml").write_text(_CONFIG, encoding="utf-8")
+    write_config(home)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     bodies: list[Mapping[str, Any]] = []
 

@@ -14,8 +14,9 @@ from laws import native, texts, tricky, valid_calls
 
 from gptme_reliability import Accept, ModelOutput, Policy, Retry, check
 from gptme_reliability.replay import asked_again, late, pending
+from gptme_reliability.sentences import HELD
 from gptme_reliability.types import Call, Language, ModelRequest, RefusedCall
-from gptme_reliability.words import HELD, say
+from gptme_reliability.words import say
 
 
 def strict(messages: tuple[Any, ...]) -> None:

@@ -34,7 +34,7 @@ from gptme_reliability import (
     run_tools,
     run_tools_async,
 )
-from gptme_reliability.adapters.openai import mend_history
+from gptme_reliability.adapters.openai_history import mend_history
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.surfaces.tool_calls import LONGEST_ERROR
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from local_http import SilentHandler, listening
 from recording_host import MESSAGES, RecordingHost
 from scripted_server import TOOLS, completion_body
 
@@ -67,7 +66,7 @@ class Server:
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
         server_version = server.name or "Test"
 
         def do_GET(self) -> None:
@@ -88,15 +87,9 @@ def serving(server: Server) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(raw)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.daemon_threads = True
-        threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
-        server.url = f"http://127.0.0.1:{http.server_port}/v1"
+    with listening(Handler) as url:
+        server.url = f"{url}/v1"
         yield server
-        http.shutdown()
 
 
 LLAMA_CPP = {

@@ -14,6 +14,7 @@ import pytest
 from gptme.config import Config
 from gptme.hooks import HookType, get_hooks
 from gptme.llm import llm_openai
+from gptme_home import write_config
 from plugin_world import own_world
 
 from gptme_reliability.evals.faulty_server import FaultyServer
@@ -100,15 +101,6 @@ def test_what_moved_keeps_the_plugin_off(
 
 # -- in the real gptme ----------------------------------------------------------------------
 
-CONFIG = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-"""
-
 RUN = {"clients-no-dict", "hooks-renamed"}
 """One for each place where ``init`` looks."""
 
@@ -146,8 +138,7 @@ runpy.run_module('gptme', run_name='__main__', alter_sys=True)
 def test_a_future_gptme_runs_on_without_us(change: str, tmp_path: Path) -> None:
     """The session does what it would do alone, and one line says why nothing is checked."""
     home, work = tmp_path / "home", tmp_path / "work"
-    (home / ".config" / "gptme").mkdir(parents=True)
-    (home / ".config" / "gptme" / "config.toml").write_text(CONFIG, encoding="utf-8")
+    write_config(home)
     work.mkdir()
     first = {"calls": [{"id": "c1", "name": "shell", "arguments": '{"command": "touch done"}'}]}
     last = {"calls": [{"id": "c2", "name": "complete", "arguments": "{}"}]}

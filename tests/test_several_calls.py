@@ -12,8 +12,8 @@ from laws import COUNT, IPYTHON, SAVE, SHELL, native
 from gptme_reliability import Accept, ModelOutput, Policy, Reject, Retry, Verdict, check
 from gptme_reliability.exchange import drive, exchange
 from gptme_reliability.refusals import final_text
+from gptme_reliability.sentences import HELD
 from gptme_reliability.types import ModelRequest
-from gptme_reliability.words import HELD
 
 NamedCall: TypeAlias = tuple[str, dict[str, Any]]
 

@@ -9,6 +9,7 @@ import pytest
 from plugin_world import CALL, RETRY, own_world, report
 
 from gptme_reliability.surfaces.gptme.host import host
+from gptme_reliability.surfaces.host import Saying
 from gptme_reliability.types import Accept
 
 __all__ = ["own_world"]  # a fixture that every test here uses
@@ -27,7 +28,7 @@ def test_on_a_terminal_the_status_is_taken_back(monkeypatch: pytest.MonkeyPatch)
     shown = screen.getvalue()
     assert "asking again (1/2)" in shown
     assert "\n" not in shown
-    assert host.defuse(None, "answer", [], streamed=True) == (None, "answer", ())
+    assert host.defuse(Saying(None, "answer", streamed=True), []) == (None, "answer", ())
     assert screen.getvalue().removeprefix(shown) == "\x1b8\x1b[K"
     host.done(report(Accept((CALL,))))
     assert screen.getvalue().removeprefix(shown) == "\x1b8\x1b[K"

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gptme_reliability
+from gptme_reliability.sentences import FAULTS, FRAME, HELD, KINDS
 from gptme_reliability.types import Language
-from gptme_reliability.words import FAULTS, FRAME, HELD, KINDS, fault, say
+from gptme_reliability.words import fault, say
 
 
 def sentences() -> list[tuple[str, str]]:

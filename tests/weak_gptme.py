@@ -6,17 +6,18 @@ Every run has a home, a workspace and a server of its own.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gptme_home import PLUGIN_ON, write_config
 from weak_models import RETRIES, Behaviour, Model
 from weak_requests import NOTE, RESULT
 
 from gptme_reliability.evals.faulty_server import FaultyServer
+from gptme_reliability.evals.gptme_run import environment
 from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.nudges import is_nudge
 
@@ -27,17 +28,6 @@ TIMEOUT: Final = 60.0
 """Seconds; a run that has not ended by then does not end."""
 NOTES: Final = {"notes.txt": f"{NOTE}\n", "other.txt": f"{NOTE}\n"}
 DONE: Final = {**NOTES, "marker": f"{RESULT}\n"}
-_KEPT: Final = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")
-_NOWHERE: Final = "http://127.0.0.1:9"
-_CONFIG: Final = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-retries = %d
-"""
 
 
 @dataclass(slots=True)
@@ -86,10 +76,8 @@ def converse(
     model = Model(behaviour, TOOLS)
     with tempfile.TemporaryDirectory(prefix="weak-", ignore_cleanup_errors=True) as root:
         home, workspace = Path(root, "home"), Path(root, "work")
-        config = home / ".config" / "gptme"
-        config.mkdir(parents=True)
         workspace.mkdir()
-        (config / "config.toml").write_text(_CONFIG % RETRIES, encoding="utf-8")
+        write_config(home, f"{PLUGIN_ON}retries = {RETRIES}\n")
         for name, content in NOTES.items():
             (workspace / name).write_text(content, encoding="utf-8")
         with FaultyServer(model.answer) as server:
@@ -133,24 +121,13 @@ def _execute(
 
 
 def _environment(home: Path, url: str, behaviour: Behaviour) -> dict[str, str]:
-    proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
     policy = {
         f"GPTME_RELIABILITY_{key.upper()}": str(value).lower()
         for key, value in behaviour.policy.items()
     }
     return {
-        **{name: os.environ[name] for name in _KEPT if name in os.environ},
-        **dict.fromkeys(proxies, _NOWHERE),
+        **environment(home, url),
         **policy,
-        "HOME": str(home),
-        "USER": "nobody",
-        "TERM": "dumb",
-        "PYTHONUNBUFFERED": "1",
-        "OPENAI_BASE_URL": url,
-        "OPENAI_API_KEY": "scripted",
-        "GPTME_NO_LOCAL_DISCOVERY": "1",
         "GPTME_LLM_MAX_RETRIES": str(HOST_TRIES),
         "GPTME_RELIABILITY_POLICY_BACKOFF": "0",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
     }

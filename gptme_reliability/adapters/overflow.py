@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from gptme_reliability.adapters.error_texts import messages_of, read_error
 from gptme_reliability.backends import Backend
+from gptme_reliability.prompt_size import as_tokens
 
 Server: TypeAlias = Backend | Literal["llama-cpp-python", "tgi"]
 
@@ -210,16 +211,12 @@ def _fits(found: Overflow) -> bool:
 
 def _completed(found: Overflow, fields: Mapping[str, Any]) -> Overflow:
     """With the numbers that stand beside the message."""
-    prompt = found.prompt if found.prompt is not None else _count(fields.get("n_prompt_tokens"))
-    room = found.room if found.room is not None else _count(fields.get("n_ctx"))
+    prompt = found.prompt if found.prompt is not None else as_tokens(fields.get("n_prompt_tokens"))
+    room = found.room if found.room is not None else as_tokens(fields.get("n_ctx"))
     server = found.server
     if server == "vllm" and fields.get("code") == CODE:
         server = "llama-cpp-python"  # which says it in OpenAI's words, code and all
     return Overflow(server, prompt, room, found.answer)
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None
 
 
 def _fields(error: Any) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from gptme_reliability.audit.results import Fate, digest, fate
 from gptme_reliability.audit.shown import shown_blocks
 from gptme_reliability.audit.stored_calls import StoredCall, text_before
 from gptme_reliability.audit.text_judging import judge_in_text
-from gptme_reliability.past_calls import identity
+from gptme_reliability.past_calls import call_key
 from gptme_reliability.pipeline import check
 from gptme_reliability.types import ModelOutput, Reject, Retry, ToolDefinition, Verdict
 
@@ -153,7 +153,7 @@ def _tool(verdict: Verdict, call: StoredCall) -> str | None:
 def _duplicates(made: Sequence[Made], tools: Sequence[ToolDefinition]) -> Iterator[Failure]:
     reading = {tool.name for tool in tools if tool.read_only is True}
     times = Counter(
-        (one.name, identity(one.name, one.arguments)) for one in made if one.name not in reading
+        (one.name, call_key(one.name, one.arguments)) for one in made if one.name not in reading
     )
     for (name, same), count in times.items():
         if count > 1 and same is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from gptme_reliability.audit.failure import Made
 from gptme_reliability.enforce import Judged
 from gptme_reliability.loops import stop
-from gptme_reliability.past_calls import identity
+from gptme_reliability.past_calls import call_key
 from gptme_reliability.types import Call, Policy, ToolDefinition
 
 _MOST: Final = 40
@@ -48,7 +48,7 @@ class Repeats:
         return made[0].name if begins else None
 
     def _goes_on(self, one: Made, tools: Sequence[ToolDefinition]) -> bool:
-        same = identity(one.name, dict(one.arguments))
+        same = call_key(one.name, dict(one.arguments))
         if same is None or same not in self._latest:
             return False
         judged = [Judged(Call(one.name, one.arguments))]
@@ -56,7 +56,7 @@ class Repeats:
 
     def _keep(self, one: Made) -> None:
         self.tool = one.name or self.tool
-        self._latest.append(identity(one.name, dict(one.arguments)))
+        self._latest.append(call_key(one.name, dict(one.arguments)))
         number = str(len(self._messages))
         function = {"name": one.name, "arguments": _written(one.arguments)}
         call = {"id": number, "type": "function", "function": function}

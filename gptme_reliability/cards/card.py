@@ -102,10 +102,9 @@ class Card:
     ``default``: the model runs in this mode when nobody says anything.
     ``silent``: the vendor recommends nothing, the user has to choose.
     ``required``: values that the source calls indispensable.
-    ``reasoning``: opening and closing tag; ``template_opens``: the opening stands in the prompt.
-    ``replay``: whether the reasoning of earlier answers stays in the conversation.
-    ``native_tools``, ``respond``, ``force``: whether the model calls tools through its own
-    template, and whether a ``respond`` tool or a forced choice of tool helps it.
+    ``reasoning``: opening and closing tag.
+    ``native_tools``, ``force``: whether the model calls tools through its own template, and
+    whether a forced choice of tool helps it.
     """
 
     source: Source
@@ -123,10 +122,7 @@ class Card:
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     dialect: str | None = None
     reasoning: tuple[str, str] | None = None
-    template_opens: bool = False
-    replay: Literal["keep", "drop"] | None = None
     native_tools: bool | None = None
-    respond: bool | None = None
     force: bool | None = None
     notes: str = ""
 

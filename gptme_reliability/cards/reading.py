@@ -370,10 +370,7 @@ _FIELDS: Final[Mapping[str, _Check]] = {
     "chat_template_kwargs": _table,
     "dialect": _text,
     "reasoning": _tags,
-    "template_opens": _flag,
-    "replay": _one_of("keep", "drop"),
     "native_tools": _flag,
-    "respond": _flag,
     "force": _flag,
     "notes": _words,
 }

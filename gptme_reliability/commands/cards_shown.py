@@ -176,7 +176,6 @@ def _facts(card: Card) -> list[tuple[str, str]]:
         ("dialect", card.dialect or ""),
         ("reasoning", " ... ".join(card.reasoning or ())),
         ("native tools", _yes(card.native_tools)),
-        ("respond tool", _yes(card.respond)),
         ("forcing", _yes(card.force)),
         ("notes", card.notes),
     ]

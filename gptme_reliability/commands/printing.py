@@ -5,7 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(width: int) -> Console:
+    """Standard output for tables; ``width`` is that of the table where it is no terminal.
+
+    A closed pipe is raised, as by ``print``; rich itself would exit with 1.
+    """
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise
+
+    shown = Plain(highlight=False)
+    return shown if shown.is_terminal else Plain(highlight=False, width=width)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
-from xml.sax.saxutils import escape, quoteattr
 
 from gptme_reliability.dialects.host_blocks import find_blocks
 from gptme_reliability.dialects.shapes import Flaw, RawCall, Span, Untyped
@@ -239,6 +238,9 @@ def _refuse_other_order(written: str, calls: Sequence[Call]) -> None:
 
 
 def _element(call: Call, tool: ToolDefinition) -> str:
+    # At first use: it brings a network client along.
+    from xml.sax.saxutils import escape, quoteattr
+
     line, body = _placed(call, tool)
     for name, text in (*line.items(), ("its body", body)):
         if found := _NO_XML.search(text):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gptme_reliability.commands.printing import console
 from gptme_reliability.errors import InputError, ReliabilityError
 from gptme_reliability.evals.gptme_run import Outcome, Run, require_gptme, run_gptme
 from gptme_reliability.evals.launch import Launcher
@@ -23,6 +24,7 @@ from gptme_reliability.evals.scenarios import Scenario, demo_scenarios
 _AT_A_TIME: Final = 2
 _TIMEOUT: Final = 30.0
 _INTERRUPTED: Final = 130
+_WIDTH: Final = 110
 
 _WORDS: Final[dict[Outcome, tuple[str, str]]] = {
     "executed": ("runs as meant", "green"),
@@ -167,13 +169,10 @@ def _progress(total: int) -> Iterator[Any]:
 
 
 def _print_table(scenarios: Sequence[Scenario], runs: dict[tuple[str, bool], Run]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=110)
+    out = console(_WIDTH)
     table = Table("what the model does", "", "gptme alone", "with the plugin")
     for scenario in scenarios:
         arms = [runs.get((scenario.id, plugin)) for plugin in (False, True)]
@@ -183,10 +182,10 @@ def _print_table(scenarios: Sequence[Scenario], runs: dict[tuple[str, bool], Run
         how = "streamed" if finished[0].streamed else "whole"
         table.add_row(escape(scenario.kind), how, *(_cell(run) for run in arms))
     if table.row_count:
-        console.print(table)
+        out.print(table)
     for plugin, arm in ((False, "gptme alone:    "), (True, "with the plugin:")):
         summary = _summary([run for run in runs.values() if run.plugin is plugin])
-        console.print(f"{arm} {summary}", soft_wrap=True)
+        out.print(f"{arm} {summary}", soft_wrap=True)
 
 
 def _cell(run: Run | None) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from gptme_reliability.commands.printing import console
 from gptme_reliability.evals.recover_scoring import OUTCOMES, Outcome, Result
 from gptme_reliability.evals.recover_streaming import SOON
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # What weighs most comes first.
 _GRAVEST: Final[tuple[Outcome, ...]] = ("error", "false", "wrong", "asked", "missed")
 _MOST_EARLY: Final = 20
+_WIDTH: Final = 160
 
 
 @dataclass(slots=True)
@@ -78,31 +80,27 @@ def tally(results: Iterable[Result]) -> Tally:
 
 def print_report(results: Sequence[Result], broken: int, fails: int) -> None:
     """Print the table, the totals and at most ``fails`` failing rows on standard output."""
-    from rich.console import Console
-
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What models write need not fit the terminal's encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+    out = console(_WIDTH)
     total = tally(result for result in results if result.counted)
-    _print_table(console, results, total)
+    _print_table(out, results, total)
     for line in summary(total):
-        console.print(line, soft_wrap=True, markup=False)
+        out.print(line, soft_wrap=True, markup=False)
     if broken:
-        console.print(f"rows that could not be read: {broken:,}", soft_wrap=True)
+        out.print(f"rows that could not be read: {broken:,}", soft_wrap=True)
     early = [result for result in results if result.shown and result.shown.early]
     for result in early[:_MOST_EARLY]:
         assert result.shown is not None
         line = f"SHOWN TOO EARLY  {result.id}  {result.shown.early}"
-        console.print(_visible(line), soft_wrap=True, markup=False)
+        out.print(_visible(line), soft_wrap=True, markup=False)
     for result in _worst(results)[:fails]:
         line = f"{result.outcome:<7}{result.id}  {result.reason}"
-        console.print(_visible(line), soft_wrap=True, markup=False)
+        out.print(_visible(line), soft_wrap=True, markup=False)
 
 
-def _print_table(console: Console, results: Sequence[Result], total: Tally) -> None:
+def _print_table(out: Console, results: Sequence[Result], total: Tally) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -122,7 +120,7 @@ def _print_table(console: Console, results: Sequence[Result], total: Tally) -> N
             escape(_visible(family)), *_cells(figures, columns), style="dim" if apart else None
         )
     table.add_row("total", *_cells(total, columns), style="bold")
-    console.print(table)
+    out.print(table)
 
 
 def _cells(figures: Tally, columns: Iterable[Outcome]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.backends import Backend
+from gptme_reliability.prompt_size import as_tokens
 
 PLACES: Final[Mapping[Backend, tuple[str, ...]]] = {
     "llama.cpp": ("/props", "/v1/models"),
@@ -43,21 +44,21 @@ def declared_context(backend: Backend, answers: Mapping[str, Any], model: str) -
     """What these answers, by path, say of ``model``."""
     if backend == "llama.cpp":
         settings = _table(_table(answers.get("/props")).get("default_generation_settings"))
-        trained = _count(_table(_entry(answers.get(LIST), model).get("meta")).get("n_ctx_train"))
-        return _context(_count(settings.get("n_ctx")), trained, "/props")
+        trained = as_tokens(_table(_entry(answers.get(LIST), model).get("meta")).get("n_ctx_train"))
+        return _context(as_tokens(settings.get("n_ctx")), trained, "/props")
     if backend == "ollama":
         return _ollama(answers, model)
     if backend == "lmstudio":
         entry = _entry(answers.get("/api/v0/models"), model)
-        serving = _count(entry.get("loaded_context_length"))
-        return _context(serving, _count(entry.get("max_context_length")), "/api/v0/models")
-    return _context(_count(_entry(answers.get(LIST), model).get("max_model_len")), None, LIST)
+        serving = as_tokens(entry.get("loaded_context_length"))
+        return _context(serving, as_tokens(entry.get("max_context_length")), "/api/v0/models")
+    return _context(as_tokens(_entry(answers.get(LIST), model).get("max_model_len")), None, LIST)
 
 
 def _ollama(answers: Mapping[str, Any], model: str) -> Context:
     shown = _table(answers.get("/api/show"))
     lengths = [
-        _count(value)
+        as_tokens(value)
         for key, value in _table(shown.get("model_info")).items()
         if str(key).endswith(".context_length")
     ]
@@ -66,7 +67,7 @@ def _ollama(answers: Mapping[str, Any], model: str) -> Context:
     for entry in running if isinstance(running, list) else ():
         row = _table(entry)
         if model in (row.get("name"), row.get("model"), _tagless(row.get("name"))):
-            return _context(_count(row.get("context_length")), trained, "/api/ps")
+            return _context(as_tokens(row.get("context_length")), trained, "/api/ps")
     return _context(None, trained, "/api/show")
 
 
@@ -89,7 +90,3 @@ def _entry(answer: Any, model: str) -> Mapping[str, Any]:
 
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None

@@ -12,6 +12,7 @@ from gptme_reliability.adapters.openai_stream import StreamReader
 from gptme_reliability.adapters.server_errors import error_fault, model_fault
 from gptme_reliability.adapters.sse import EventReader
 from gptme_reliability.feedback import shorten
+from gptme_reliability.prompt_size import as_tokens
 from gptme_reliability.types import ModelOutput
 
 Kind: TypeAlias = Literal["answer", "refused", "model", "busy", "lost", "garbage"]
@@ -68,8 +69,7 @@ class Sample:
 
     def tokens(self, what: Literal["prompt", "completion"]) -> int | None:
         """How many tokens the server counted; None where it says nothing of them."""
-        count = self.usage.get(f"{what}_tokens")
-        return count if type(count) is int and count > 0 else None
+        return as_tokens(self.usage.get(f"{what}_tokens"))
 
 
 def read(heard: Heard, *, streamed: bool) -> Sample:
@@ -122,38 +122,34 @@ def _json(raw: bytes) -> Any:
 
 
 def _read_stream(heard: Heard) -> Sample:
-    events = EventReader()
-    read_events = [*events.feed(heard.raw), *events.close()]
-    reader = StreamReader()
+    reader, events = StreamReader(), EventReader()
     faults: list[str] = []
     done = False
-    for event in read_events:
-        if event.data is None:
-            continue
+    for event in (*events.feed(heard.raw), *events.close()):
         if event.done:
             done = True
-            continue
-        chunk = _json(event.data.encode())
-        if not isinstance(chunk, Mapping):
-            faults.append("an event that is no JSON object")
-            continue
-        if chunk.get("error"):
-            if error_fault(chunk) is not None:
+        elif event.data is not None:
+            chunk = _json(event.data.encode())
+            if not isinstance(chunk, Mapping):
+                faults.append("an event that is no JSON object")
+            elif not chunk.get("error"):
+                reader.feed(chunk)
+            elif error_fault(chunk) is not None:
                 return Sample("model", heard.status)
-            faults.append("an error in the middle")
-            continue
-        reader.feed(chunk)
-    if "event-stream" not in heard.content_type.lower():
-        faults.append("not sent as an event stream")
-    if heard.broken:
-        faults.append("the connection broke before the end")
-    if reader.finish_reason is None:
-        faults.append("no finish reason")
-    if not done:
-        faults.append("no [DONE] at the end")
+            else:
+                faults.append("an error in the middle")
     output = reader.output()
-    if any(not _whole(call) for call in output.tool_calls):
-        faults.append("a call without an id, a name or whole arguments")
+    ended = (
+        ("not sent as an event stream", "event-stream" not in heard.content_type.lower()),
+        ("the connection broke before the end", heard.broken),
+        ("no finish reason", reader.finish_reason is None),
+        ("no [DONE] at the end", not done),
+        (
+            "a call without an id, a name or whole arguments",
+            not all(map(_whole, output.tool_calls)),
+        ),
+    )
+    faults += [fault for fault, found in ended if found]
     # Each fault counts once, however often it came.
     distinct = tuple(dict.fromkeys(faults))
     return Sample("answer", heard.status, output, reader.usage or {}, distinct)

@@ -14,7 +14,7 @@ from gptme_reliability.adapters.server_errors import refusal
 from gptme_reliability.errors import RequestRefused
 from gptme_reliability.exchange import Attempt, Outcome, exchange, give_up
 from gptme_reliability.refusals import final_text, with_refusals
-from gptme_reliability.surfaces.host import Piece, Settings
+from gptme_reliability.surfaces.host import Piece, Saying, Settings
 from gptme_reliability.surfaces.reading import IN_THE_PROMPT
 from gptme_reliability.surfaces.streaming import cleared
 from gptme_reliability.surfaces.task import Task
@@ -152,52 +152,43 @@ class Asking:
         output = outcome.attempts[position].output
         taken = known_ids(task.request.messages)
         calls, named = assign_ids(verdict.calls, task.host.usable_id, taken, task.conversation)
-        reasoning, text = output.reasoning, final_text(verdict)
-        if self._shown is None and position:
-            reasoning, text = self._behind_earlier(position, reasoning, text)
-        reasoning, said, defused = task.host.defuse(
-            reasoning,
-            text,
-            calls,
-            streamed=self._shown is not None,
-            shown=self._shown(position) if self._shown else (),
-        )
+        saying = self._saying(output.reasoning, final_text(verdict), position)
+        reasoning, text, defused = task.host.defuse(saying, calls)
         clean = isinstance(verdict, Accept) and not verdict.changed and not defused and not named
-        same = said == (output.text or "") and (reasoning or "") == (output.reasoning or "")
+        alone = len(outcome.attempts) == 1
         return Ending(
             outcome=outcome,
             attempt=position,
             reasoning=reasoning,
-            text=said,
+            text=text,
             calls=calls,
             repairs=(*defused, *named),
-            untouched=clean and same and len(outcome.attempts) == 1,
+            untouched=clean and alone and _says_the_same(output, reasoning, text),
         )
 
     def _ending_in_text(self, outcome: Outcome, position: int, form: HostFormat) -> Ending:
         """The end for a host that reads the calls in the text: none is left beside it."""
         verdict, output = outcome.verdict, outcome.attempts[position].output
-        reasoning, text = output.reasoning, with_refusals(verdict)
-        if self._shown is None and position:
-            reasoning, text = self._behind_earlier(position, reasoning, text)
-        reasoning, said, changes = self._task.host.settle_text(
-            reasoning,
-            text,
-            verdict.written,
-            form,
-            streamed=self._shown is not None,
-            shown=self._shown(position) if self._shown else (),
-        )
-        same = said == (output.text or "") and (reasoning or "") == (output.reasoning or "")
+        saying = self._saying(output.reasoning, with_refusals(verdict), position)
+        reasoning, text, changes = self._task.host.settle_text(saying, verdict.written, form)
+        alone = len(outcome.attempts) == 1 and not output.tool_calls
         return Ending(
             outcome=outcome,
             attempt=position,
             reasoning=reasoning,
-            text=said,
+            text=text,
             calls=(),
             repairs=changes,
-            untouched=same and len(outcome.attempts) == 1 and not output.tool_calls,
+            untouched=alone and _says_the_same(output, reasoning, text),
         )
+
+    def _saying(self, reasoning: str | None, text: str, position: int) -> Saying:
+        """What is said at the end, with what earlier attempts said where they said it."""
+        if self._shown is not None:
+            return Saying(reasoning, text, streamed=True, shown=tuple(self._shown(position)))
+        if position:
+            reasoning, text = self._behind_earlier(position, reasoning, text)
+        return Saying(reasoning, text, streamed=False)
 
     def _behind_earlier(
         self, position: int, reasoning: str | None, text: str
@@ -215,6 +206,10 @@ class Asking:
         thoughts = [*(answer.shown("reasoning") for answer in earlier), reasoning]
         texts = [*(answer.shown("text") for answer in earlier), text]
         return "\n".join(filter(None, thoughts)) or None, "\n".join(filter(None, texts))
+
+
+def _says_the_same(output: ModelOutput, reasoning: str | None, text: str) -> bool:
+    return text == (output.text or "") and (reasoning or "") == (output.reasoning or "")
 
 
 def observe(settings: Settings, request: ModelRequest, output: ModelOutput) -> Outcome:

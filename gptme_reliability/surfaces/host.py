@@ -76,6 +76,24 @@ class Report:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What an answer is about to say to the host beside its calls.
+
+    ``shown`` is what earlier attempts of a ``streamed`` answer left on the screen, in order: it
+    stands before reasoning and text in the host's message and cannot be changed.
+    """
+
+    reasoning: str | None
+    text: str
+    streamed: bool
+    shown: tuple[Piece, ...] = ()
+
+
+Settled: TypeAlias = tuple[str | None, str, tuple[Repair, ...]]
+"""Reasoning and text as the host gets them, and what was changed in them."""
+
+
 class Host(Protocol):
     """The program on whose behalf the client works."""
 
@@ -88,31 +106,10 @@ class Host(Protocol):
     def settings(self, provider: str, body: Mapping[str, Any]) -> Settings | None:
         """What holds for a request with this body; None leaves it alone."""
 
-    def defuse(
-        self,
-        reasoning: str | None,
-        text: str,
-        calls: Sequence[Call],
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
-        """Make inert whatever the host would run from reasoning and text beside ``calls``.
+    def defuse(self, said: Saying, calls: Sequence[Call]) -> Settled:
+        """Make inert whatever the host would run from what is said beside ``calls``."""
 
-        ``shown`` is what earlier attempts of a streamed answer left on the screen, in order:
-        it stands before reasoning and text in the host's message and cannot be changed.
-        """
-
-    def settle_text(
-        self,
-        reasoning: str | None,
-        text: str,
-        written: Sequence[str],
-        form: HostFormat,
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+    def settle_text(self, said: Saying, written: Sequence[str], form: HostFormat) -> Settled:
         """The same for a host with calls in the text: it runs those ``written`` and no more."""
 
     def runnable_tag(self, tag: str) -> bool:

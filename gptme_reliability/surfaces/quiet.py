@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gptme_reliability.surfaces.host import Piece
+from gptme_reliability.surfaces.host import Saying, Settled
 from gptme_reliability.surfaces.sampling import Agreement, Terms
-from gptme_reliability.types import Call, HostFormat, Repair, Retry
+from gptme_reliability.types import Call, HostFormat, Retry
 
 
 class QuietHost:
@@ -24,30 +24,13 @@ class QuietHost:
     def agreed(self, agreement: Agreement) -> None:
         """Nothing was agreed."""
 
-    def defuse(
-        self,
-        reasoning: str | None,
-        text: str,
-        calls: Sequence[Call],
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+    def defuse(self, said: Saying, calls: Sequence[Call]) -> Settled:
         """Nothing runs from text."""
-        return reasoning, text, ()
+        return said.reasoning, said.text, ()
 
-    def settle_text(
-        self,
-        reasoning: str | None,
-        text: str,
-        written: Sequence[str],
-        form: HostFormat,
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+    def settle_text(self, said: Saying, written: Sequence[str], form: HostFormat) -> Settled:
         """Calls in the text are read as the core reads them."""
-        return reasoning, text, ()
+        return said.reasoning, said.text, ()
 
     def runnable_tag(self, tag: str) -> bool:
         """No fence is run."""

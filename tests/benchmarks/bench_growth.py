@@ -24,7 +24,8 @@ from laws import TOOLS, native
 from scripted_server import chunk
 
 from gptme_reliability import ModelOutput, check
-from gptme_reliability.adapters.openai import StreamReader, model_fault
+from gptme_reliability.adapters.openai_stream import StreamReader
+from gptme_reliability.adapters.server_errors import model_fault
 from gptme_reliability.adapters.sse import EventReader
 from gptme_reliability.dialects.host_formats import decode_markdown, decode_xml
 from gptme_reliability.schemas import as_meant

@@ -7,7 +7,6 @@ steps in a copy of the workspace.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from gptme_home import PLUGIN_ON, write_config
+
+from gptme_reliability.evals.gptme_run import environment
 from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.types import Call
 from tiny.gptme_talk import SYSTEM
@@ -26,17 +28,6 @@ from tiny.gptme_task import Errand
 TIMEOUT: Final = 60.0
 """Seconds; a run that has not ended by then does not end."""
 _OLD: Final = "amber arrow\n"
-_KEPT: Final = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR")
-_NOWHERE: Final = "http://127.0.0.1:9"
-# Without contracts: a model that no sampling card knows is sampled as gptme asks.
-_PLUGIN: Final = """\
-[plugins]
-enabled = ["reliability"]
-
-[plugin.reliability]
-enabled = true
-contracts = false
-"""
 # What gptme reports of a call that ran (gptme 0.35.1, ``tools/shell.py``, ``tools/save.py``).
 _RAN: Final = re.compile(
     r"Ran (?:allowlisted )?command: `(?P<command>[^`]*)`"
@@ -111,9 +102,7 @@ def run(errand: Errand, way: Way, launcher: Launcher, url: str) -> Run:
     """Let gptme do an errand."""
     with tempfile.TemporaryDirectory(prefix="tiny-", ignore_cleanup_errors=True) as root:
         home, workspace, right = (Path(root, name) for name in ("home", "work", "right"))
-        config = home / ".config" / "gptme"
-        config.mkdir(parents=True)
-        (config / "config.toml").write_text(_PLUGIN if way.guarded else "", encoding="utf-8")
+        write_config(home, PLUGIN_ON if way.guarded else "")
         workspace.mkdir()
         for step in errand.steps:
             _provide(workspace, step.call)
@@ -217,22 +206,11 @@ def _execute(
 
 
 def _environment(home: Path, url: str, way: Way) -> dict[str, str]:
-    proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
     sampling = {"TEMPERATURE": str(way.temperature), "TOP_P": "1.0"} if way.temperature else {}
     return {
-        **{name: os.environ[name] for name in _KEPT if name in os.environ},
-        **dict.fromkeys(proxies, _NOWHERE),
+        **environment(home, url),
         **sampling,
-        "HOME": str(home),
-        "USER": "nobody",
-        "TERM": "dumb",
-        "PYTHONUNBUFFERED": "1",
-        "OPENAI_BASE_URL": url,
-        "OPENAI_API_KEY": "none",
-        "GPTME_NO_LOCAL_DISCOVERY": "1",
         # A name of a file in the request stays a name.
         "GPTME_DISABLE_PATH_INCLUDE": "1",
         "GPTME_RELIABILITY_POLICY_BACKOFF": "0",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
     }

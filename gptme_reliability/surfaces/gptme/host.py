@@ -14,9 +14,9 @@ from gptme_reliability.surfaces.gptme.current import conversation, in_server, ow
 
 if TYPE_CHECKING:
     from gptme_reliability.surfaces.gptme.config import ModelConfig
-    from gptme_reliability.surfaces.host import Piece, Report, Settings
+    from gptme_reliability.surfaces.host import Report, Saying, Settings, Settled
     from gptme_reliability.surfaces.sampling import Agreement, Terms
-    from gptme_reliability.types import Call, HostFormat, ModelFacts, Policy, Repair, Retry
+    from gptme_reliability.types import Call, HostFormat, ModelFacts, Policy, Retry
 
 logger = logging.getLogger(__name__)
 
@@ -109,15 +109,7 @@ class GptmeHost:
         measured = found(settings.model, agreement)
         return known(settings.model, settings.facts, agreement, measured)
 
-    def defuse(
-        self,
-        reasoning: str | None,
-        text: str,
-        calls: Sequence[Call],
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+    def defuse(self, said: Saying, calls: Sequence[Call]) -> Settled:
         """Make inert what gptme would run beside ``calls``, and what kills it when shown.
 
         See the modules ``defuse`` and ``markup``.
@@ -127,34 +119,30 @@ class GptmeHost:
 
         # The answer is about to be shown where the status stands.
         self.answering()
-        strict = streamed and _parses_while_streaming()
+        strict = said.streamed and _parses_while_streaming()
         reasoning, text, repairs = defuse(
-            reasoning, text, calls, streamed=streamed, strict=strict, shown=shown
+            said.reasoning,
+            said.text,
+            calls,
+            streamed=said.streamed,
+            strict=strict,
+            shown=said.shown,
         )
-        if not streamed:
+        if not said.streamed:
             text, marks = tame(text)
             repairs += marks
         return reasoning, text, repairs
 
-    def settle_text(
-        self,
-        reasoning: str | None,
-        text: str,
-        written: Sequence[str],
-        form: HostFormat,
-        *,
-        streamed: bool,
-        shown: Sequence[Piece] = (),
-    ) -> tuple[str | None, str, tuple[Repair, ...]]:
+    def settle_text(self, said: Saying, written: Sequence[str], form: HostFormat) -> Settled:
         """Make sure that gptme runs the calls ``written`` in the text and nothing else."""
         from gptme_reliability.surfaces.gptme.in_text import settle
         from gptme_reliability.surfaces.gptme.markup import tame_beside
 
         self.answering()
         reasoning, text, repairs = settle(
-            reasoning, text, written, form, streamed=streamed, shown=shown
+            said.reasoning, said.text, written, form, streamed=said.streamed, shown=said.shown
         )
-        if not streamed:
+        if not said.streamed:
             text, marks = tame_beside(text, written)
             repairs += marks
         return reasoning, text, repairs
