@@ -309,6 +309,7 @@ REFUSED = [
         "redacted_thinking",
     ),
     ({"tool_choice": {"type": "odd"}}, "odd"),
+    ({"tool_choice": {"type": ["odd"]}}, "odd"),
     ({"messages": "hello"}, "messages"),
 ]
 

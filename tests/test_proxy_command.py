@@ -42,7 +42,7 @@ def started(*arguments: str, **env: str) -> Iterator[tuple[subprocess.Popen[str]
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_serves_and_ends(number: int) -> None:
     body = {"messages": MESSAGES, "tools": TOOLS, "temperature": 0.7}
     with (
@@ -53,7 +53,14 @@ def test_it_serves_and_ends(number: int) -> None:
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
     assert response.json()["choices"][0]["message"]["content"] == "fine"
-    assert process.returncode in (130, -number)
+    assert (
+        process.returncode
+        in {
+            signal.SIGTERM: [-signal.SIGTERM],
+            signal.SIGINT: [130, -signal.SIGINT],
+            signal.SIGHUP: [-signal.SIGTERM],  # a terminal that is closed ends it well
+        }[signal.Signals(number)]
+    )
     assert out == "" and "Traceback" not in err
     assert "POST /v1/chat/completions 200" in err
 

@@ -75,6 +75,13 @@ def test_hosts(host: str, welcome: bool) -> None:
     assert passes(Options(UP), host=host) is welcome
 
 
+def test_two_hosts_are_none() -> None:
+    headers = [(b"host", b"localhost"), (b"host", b"evil.example")]
+    for options in (Options(UP), Options(UP, allow_hosts=("*",))):
+        with pytest.raises(Refused, match="one Host"):
+            Guard(options).check("/v1/models", headers)
+
+
 def test_further_hosts() -> None:
     assert passes(Options(UP, allow_hosts=("box.lan",)), host="Box.lan:8484")
     assert not passes(Options(UP, allow_hosts=("box.lan",)), host="other.lan")
@@ -141,6 +148,44 @@ def test_the_key_of_the_proxy_stays_here_and_the_upstreams_is_sent() -> None:
                 assert httpx.get(f"{root}/metrics").status_code == 401
     assert "authorization" not in script.headers[0]
     assert script.headers[1]["authorization"] == "Bearer sk-up"
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:3000", 204),
+        ("https://chat.example", 204),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ],
+)
+def test_a_browser_asks_without_the_key(origin: str, status: int) -> None:
+    """Only the permission is given, and nothing reaches the upstream."""
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key"}
+    with (
+        serving(GOOD) as script,
+        proxying(script.url, api_key=KEY, allow_origins=("https://chat.example",)) as url,
+    ):
+        asked = f"{url}/chat/completions"
+        response = httpx.options(asked, headers={"origin": origin, **asks})
+        bare = httpx.options(asked, headers={"origin": "http://localhost"})
+        called = httpx.post(asked, headers={"origin": "http://localhost"}, json={})
+    assert response.status_code == status
+    assert (bare.status_code, called.status_code) == (401, 401)
+    allowed = response.headers.get("access-control-allow-origin")
+    assert allowed == (origin if status == 204 else None)
+    if status == 204:
+        assert response.headers["access-control-allow-methods"] == "POST"
+        assert response.headers["access-control-allow-headers"] == "x-api-key"
+    assert not script.requests and not script.beside
+
+
+def test_without_a_key_the_upstream_says_who_may_call() -> None:
+    asks = {"origin": "http://localhost", "access-control-request-method": "POST"}
+    said = head("204 No Content", access_control_allow_origin="*")
+    with upstream(lambda _state, write: write(said)) as state, proxying(state.url) as url:
+        response = httpx.options(f"{url}/chat/completions", headers=asks)
+    assert response.headers["access-control-allow-origin"] == "*" and len(state.heads) == 1
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,13 @@ def test_what_is_written_is_read() -> None:
 def test_a_long_event_byte_by_byte() -> None:
     (event,) = read(b"data: " + b"x" * 80_000 + b"\n\n", 1)
     assert event.data == "x" * 80_000
+
+
+@pytest.mark.parametrize("nothing", [b"\n", b"\r\n", b":\n\n", b": x\n\n"])
+@pytest.mark.parametrize("first", [b"", b"data: x\n\n", b"data: x\r\n\r\n"])
+def test_what_says_nothing_is_one_event_for_each_chunk(first: bytes, nothing: bytes) -> None:
+    """A server can send much of it, and each event costs more than its bytes."""
+    stream = first + nothing * 10_000 + b"data: y\n\n"
+    events = read(stream, 4096)
+    assert [event.data for event in events if event.data] == (["x", "y"] if first else ["y"])
+    assert len(events) < 3 * len(stream) // 4096 + 10

@@ -24,7 +24,7 @@ from gptme_reliability.enforce import was_cut
 from gptme_reliability.repair.syntax import Reading, read_arguments
 from gptme_reliability.types import ModelOutput
 
-_ERRORS: Final = {
+ERROR_TYPES: Final = {
     400: "invalid_request_error",
     401: "authentication_error",
     402: "billing_error",
@@ -37,6 +37,8 @@ _ERRORS: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+"""What Anthropic's API calls an error, by its status."""
+
 _QUOTED: Final = "failed_generation"
 """Where servers put what the model wrote and they could not read."""
 
@@ -59,7 +61,7 @@ def to_message(body: Any) -> dict[str, Any] | None:
 
 def to_error(status: int, raw: bytes) -> dict[str, Any]:
     """An error as Anthropic's API has it, with all that tells whose fault it was."""
-    return _error(read_error(raw), _ERRORS.get(status, "api_error"))
+    return _error(read_error(raw), ERROR_TYPES.get(status, "api_error"))
 
 
 class Translator:

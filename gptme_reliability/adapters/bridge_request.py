@@ -146,7 +146,7 @@ def _choice(choice: Any) -> dict[str, Any]:
     written: dict[str, Any] = {}
     if kind == "tool":
         written["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    elif kind in _CHOICES:
+    elif isinstance(kind, str) and kind in _CHOICES:
         written["tool_choice"] = _CHOICES[kind]
     else:
         raise InputError(_unknown(f"'tool_choice' of the type {kind!r}"))

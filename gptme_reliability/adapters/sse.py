@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 # An event as nearly all are: one line of data, and the empty line behind it.
 _PLAIN: Final = re.compile(rb"data: ?([^\r\n]*)\n\n")
+# What says nothing, in one piece: servers keep connections alive with it, broken ones endlessly.
+_EMPTY: Final = re.compile(rb"(?:[\r\n]|:[^\r\n]*\n\n)+")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 DONE: Final = "[DONE]"
@@ -83,8 +85,9 @@ class EventReader:
         if self._scanned:  # each event is only tried once, for any chunking
             return events
         end = 0
-        while match := _PLAIN.match(self._buffer, end):
-            events.append(Event(match[0], match[1].decode(errors="replace")))
+        while match := _PLAIN.match(self._buffer, end) or _EMPTY.match(self._buffer, end):
+            data = match[1].decode(errors="replace") if match.re is _PLAIN else None
+            events.append(Event(match[0], data))
             end = match.end()
         if end:
             self._first_line = False

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+# Some servers send empty lines while they think; whoever sends more than that sends nothing else.
+_MOST_BLANK: Final = 1024 * 1024
 
 
 class Response(Protocol):
@@ -95,10 +97,12 @@ class Body:
         The first byte tells, for servers send streams under any content type: JSON begins with
         a brace, and no event does.
         """
-        while (chunk := (yield Next(self._response))) is not None:
+        blank = 0
+        while blank <= _MOST_BLANK and (chunk := (yield Next(self._response))) is not None:
             self._seen.append(chunk)
             if start := chunk.lstrip(_BLANK):
                 return bool(start.startswith(b"{"))
+            blank += len(chunk)
         return False
 
     def rest(self) -> Generator[bytes | Effect, Any, None]:
@@ -106,9 +110,9 @@ class Body:
         while (chunk := (yield from self.next())) is not None:
             yield chunk
 
-    def collected(self) -> Generator[Effect, Any, bytes]:
-        """All that is left, in one piece."""
-        parts = []
-        while (chunk := (yield from self.next())) is not None:
-            parts.append(chunk)
-        return b"".join(parts)
+    def collected(self, most: int) -> Generator[Effect, Any, bytes]:
+        """All that is left, in one piece, or a little more than ``most`` bytes."""
+        whole = bytearray()
+        while len(whole) <= most and (chunk := (yield from self.next())) is not None:
+            whole += chunk
+        return bytes(whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -15,8 +16,10 @@ from gptme_reliability.adapters.openai_pending import add_pending, digest
 from gptme_reliability.budget import question_end
 from gptme_reliability.surfaces.host import Host, Settings
 from gptme_reliability.surfaces.memory import Memory
-from gptme_reliability.surfaces.task import Task
+from gptme_reliability.surfaces.task import Task, where
 from gptme_reliability.types import ModelRequest
+
+_LOG: Final = logging.getLogger(__name__)
 
 _ADAPTERS: Final[Mapping[str, Callable[[], Adapter]]] = {
     "/chat/completions": lambda: OPENAI,
@@ -64,7 +67,12 @@ def prepare(
     adapter: Adapter = OPENAI,
 ) -> Task | None:
     """The task that a request is, its conversation mended; None to leave it alone."""
-    settings = host.settings(provider, adapter.view(body))
+    try:
+        view = adapter.view(body)
+    except Exception as error:  # law 11: a request that we cannot read is the server's to refuse
+        _LOG.warning("reliability: request passed through: %s", where(error))
+        return None
+    settings = host.settings(provider, view)
     if settings is None or not (body.get("tools") or settings.format):
         return None
     streamed = body.get("stream") is True

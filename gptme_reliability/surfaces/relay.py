@@ -121,6 +121,8 @@ class Relay:
             return (yield from self._step_aside(body, error))
         if free:
             yield self._sent(free)
+        if answer.foreign:
+            return (yield from self._step_aside(None, UNKNOWN_SHAPE))
         if answer.error is not None:
             # What was held stays unsaid: the host must not act on an answer that failed.
             if self._task.repairs:
@@ -212,7 +214,7 @@ class Relay:
                 return other or (yield from self._again_whole(response, found))
             body = Body(response)
             if (yield from body.in_one_piece()):
-                raw = yield from body.collected()
+                raw = yield from body.collected(MOST_BYTES)
                 found = read_whole(200, raw, self._adapter)
                 return (yield from self._again_whole(response, found))
             answer = self._new_answer(verbatim=False)

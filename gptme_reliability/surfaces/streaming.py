@@ -27,6 +27,10 @@ from gptme_reliability.types import HostFormat, ModelOutput, ToolDefinition
 DISCONNECTED: Final = "disconnected"
 """The finish reason of a stream that broke off without one; counts as cut off."""
 
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+_BEGINNINGS: Final = (b":", b"data", b"event", b"id", b"retry")
+"""How the lines of an event stream begin."""
+
 
 class _Held(NamedTuple):
     """An event that waits; ``until`` is the place in the gate's text that must be clear.
@@ -52,7 +56,8 @@ class StreamedAnswer:
 
     Of a ``verbatim`` answer the events go on as they came.
     ``ended`` is set by the event that ends the stream, ``error`` holds the bytes of an error
-    that is no answer of a model, and ``foreign`` is set by an event of an unknown shape.
+    that is no answer of a model, and ``foreign`` is set by an event of an unknown shape, or at
+    the end of what was no event stream at all.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class StreamedAnswer:
         self.reader = adapter.reader([tool.name for tool in tools])
         self.ended = False
         self.foreign = False
+        self._strange = False
+        self._told = False
         self.error: bytes | None = None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -92,6 +99,7 @@ class StreamedAnswer:
         """The connection ended; read what is left and return what may go on now."""
         for event in self._events.close():
             self._take(event)
+        self.foreign = self.foreign or (self._strange and not self._told)
         self._pass_gate()
         return self._release()
 
@@ -150,11 +158,17 @@ class StreamedAnswer:
 
     def _take(self, event: Event) -> None:
         if self.ended or self.foreign:
+            if event.data is not None and not event.done:
+                self.reader.host_readable = False  # some clients read on behind the end
             self._hold(event.raw, None)
             return
         if event.data is None:
+            begin = event.raw.lstrip(_BLANK)
+            self._strange = self._strange or bool(begin and not begin.startswith(_BEGINNINGS))
             self._hold(event.raw, self._fed)
-        elif event.done:
+            return
+        self._told = True
+        if event.done:
             self.ended = True
             self._hold(event.raw, None)
         else:

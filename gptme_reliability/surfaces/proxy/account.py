@@ -12,6 +12,7 @@ from starlette.types import Scope
 from gptme_reliability.surfaces.proxy.host import ProxyHost
 from gptme_reliability.surfaces.proxy.inlet import Departure
 from gptme_reliability.surfaces.proxy.metrics import repairs_of
+from gptme_reliability.surfaces.task import where
 
 _LONGEST_PATH: Final = 80
 _BARE: Final = ("method", "path", "status", "kind", "why")
@@ -103,5 +104,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "process": record.process,
         }
+        if record.exc_info and record.exc_info[1] is not None:
+            told["error"] = where(record.exc_info[1])
         fields = getattr(record, _FIELDS, None)
         return json.dumps({**told, **(fields or {"message": record.getMessage()})})

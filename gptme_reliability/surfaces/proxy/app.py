@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -28,7 +28,7 @@ from gptme_reliability.surfaces.proxy.chat import Asked, Callers, Chat, Offer, o
 from gptme_reliability.surfaces.proxy.contracts import Contracts
 from gptme_reliability.surfaces.proxy.counting import CountingHost, counting, is_count
 from gptme_reliability.surfaces.proxy.guard import Guard
-from gptme_reliability.surfaces.proxy.headers import for_client
+from gptme_reliability.surfaces.proxy.headers import for_client, value_of
 from gptme_reliability.surfaces.proxy.host import ProxyHost
 from gptme_reliability.surfaces.proxy.inlet import Departure, Gone, read_body
 from gptme_reliability.surfaces.proxy.metrics import Metrics
@@ -72,11 +72,11 @@ def build(options: Options) -> Guarded:
             Route("/healthz", service.health),
             Route("/metrics", service.counts),
         ],
-        exception_handlers={HTTPException: _not_found},
+        exception_handlers={HTTPException: service.not_found},
         lifespan=service.lifespan,
     )
     starlette.router.redirect_slashes = False
-    return Guarded(starlette, service, Guard(options))
+    return Guarded(starlette, service, Guard(options), service.turned_away)
 
 
 class Guarded:
@@ -85,10 +85,17 @@ class Guarded:
     What is for the upstream goes to ``api`` at once, everything else to ``pages``.
     """
 
-    def __init__(self, pages: ASGIApp, api: ASGIApp, guard: Guard) -> None:
+    def __init__(
+        self,
+        pages: ASGIApp,
+        api: ASGIApp,
+        guard: Guard,
+        turned_away: Callable[[Scope, Refused], None],
+    ) -> None:
         self._pages = pages
         self._api = api
         self._guard = guard
+        self._turned_away = turned_away
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,12 +103,16 @@ class Guarded:
             try:
                 if self.draining:
                     raise Refused(503, "shutting_down", "the proxy is about to end")
+                permission = self._guard.permission(scope["method"], scope["headers"])
+                if permission is not None:
+                    await Outlet(send).whole(204, permission, b"")
+                    return
                 self._guard.check(scope["path"], scope["headers"])
             except Refused as refused:
                 headers = [_JSON, *(_LATER if self.draining else ())]
                 body = error_body(refused, scope["path"])
                 await Outlet(send).whole(refused.status, headers, body)
-                log(LOG, Done.refused(scope, refused.code).fields(refused.status, 0.0))
+                self._turned_away(scope, refused)
                 return
             if scope["path"].startswith(_PREFIX + "/"):
                 await self._api(scope, receive, send)
@@ -217,6 +228,8 @@ class Service:
             asked, sender = await bridged(asked, sender)
         offered = await offer(asked, host, self._callers.of(headers), self._contracts, sender)
         if offered.task is None:
+            if body and value_of(headers, b"content-encoding"):
+                done.why = "encoded"  # nobody here could read whether there are tools in it
             await self._pass(offered, outlet, host)
         else:
             done.kind = "checked"
@@ -271,6 +284,19 @@ class Service:
             with suppress(OSError):
                 shared.publish()
 
+    def turned_away(self, scope: Scope, refused: Refused) -> None:
+        """Log and count a request that got nowhere."""
+        self._metrics.answered("refused", refused.status, 0.0)
+        log(LOG, Done.refused(scope, refused.code).fields(refused.status, 0.0))
+
+    async def not_found(self, request: Request, error: Exception) -> Response:
+        """An error for a path, or a method, that is not served."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        refused = Refused(status, "not_found", f"there is nothing here: the API is under {_PREFIX}")
+        self.turned_away(request.scope, refused)
+        body = error_body(refused, request.url.path)
+        return Response(body, status, media_type="application/json")
+
     async def health(self, _request: Request) -> Response:
         """That the proxy is there, and what it knows of the upstream."""
         now = time.monotonic()
@@ -311,13 +337,6 @@ def _path(scope: Scope) -> str:
     query = scope["query_string"].decode("latin-1")
     rest = raw[len(_PREFIX) :]
     return f"{rest}?{query}" if query else rest
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    message = f"there is nothing here: the API is under {_PREFIX}"
-    body = error_body(Refused(status, "not_found", message), request.url.path)
-    return Response(body, status, media_type="application/json")
 
 
 def _why_ended(outlet: Outlet) -> str:

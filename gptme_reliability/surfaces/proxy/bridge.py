@@ -21,7 +21,7 @@ from gptme_reliability.surfaces.proxy.chat import Asked
 from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER
 from gptme_reliability.surfaces.proxy.headers import Headers, value_of
 from gptme_reliability.surfaces.proxy.refusing import Refused
-from gptme_reliability.surfaces.proxy.upstream import Answer, Sender
+from gptme_reliability.surfaces.proxy.upstream import Answer, Sender, UpstreamFailed
 from gptme_reliability.surfaces.task import MOST_BYTES
 
 _MESSAGES: Final = "/messages"
@@ -169,6 +169,7 @@ class _Streamed(Answer):
         self._answer = answer
         self._translator: Translator | None = translator
         self._whole: bool | None = None  # unknown until the first byte
+        self._size = 0
         self._read = bytearray()
 
     @property
@@ -186,10 +187,13 @@ class _Streamed(Answer):
         """The next bytes; None behind the last.
 
         Raises:
-            UpstreamFailed: it broke off or fell silent.
+            UpstreamFailed: it broke off, fell silent or is without end.
         """
         while self._translator is not None:
             chunk = await self._answer.next()
+            self._size += len(chunk or b"")
+            if self._size > MOST_BYTES:  # it is put together until its end
+                raise UpstreamFailed("garbled")
             if self._whole is None and chunk and chunk.strip():
                 # Servers send streams under any content type; JSON begins with a brace.
                 self._whole = chunk.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{")

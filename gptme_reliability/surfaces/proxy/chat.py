@@ -49,6 +49,8 @@ _ENCODED: Final = frozenset({b"content-length", b"content-encoding"})
 _ONCE: Final = frozenset({b"idempotency-key"})
 _REDIRECTS: Final = range(300, 400)
 _MOST_CALLERS: Final = 64
+# Bytes that say nothing, kept until it is known whether there will be an answer.
+_MOST_KEPT: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,18 +255,18 @@ class Chat:
         self, stream: Stream, drive: Drive[Instead | None], headers: list[tuple[bytes, bytes]]
     ) -> None:
         """What fails before anything is shown still is a response of its own, with its status
-        and headers, unless the client was kept waiting for too long."""
+        and headers, unless the client was kept waiting for too long, or got too much."""
         first: list[bytes] = []
+        size = 0
         piece: bytes | None = b""
-        while not stream.shown and (piece := await drive.piece()) is not None:
+        while not stream.shown and size <= _MOST_KEPT:
+            if (piece := await drive.piece()) is None:
+                break
             first.append(piece)
-        if piece is None and drive.result is not None:
-            if self._outlet.status is None:
-                await self._instead(drive.result)
-            else:
-                clearer = drive.result.clearer
-                body = drive.result.response.content if clearer is None else clearer[1]
-                await self._outlet.finish(self._task.adapter.error_event(body))
+            size += len(piece)
+        instead = drive.result if piece is None else None
+        if instead is not None and self._outlet.status is None:
+            await self._instead(instead)
             return
         if self._outlet.status is None:
             upstream = _answer(stream.response)
@@ -273,12 +275,19 @@ class Chat:
             status = upstream.status_code if upstream.status_code < 300 else 200
             await self._outlet.start(status, [*headers, like, *self._trail(known=piece is None)])
         if piece is None:
-            await self._outlet.finish(b"".join(first))
+            await self._outlet.finish(b"".join(first) if instead is None else self._fault(instead))
             return
         await self._outlet.write(b"".join(first))
+        first.clear()
         while (piece := await drive.piece()) is not None:
             await self._outlet.write(piece)
-        await self._outlet.finish()
+        await self._outlet.finish(b"" if drive.result is None else self._fault(drive.result))
+
+    def _fault(self, instead: Instead) -> bytes:
+        """What became of a stream that has begun, and then came to nothing."""
+        clearer = instead.clearer
+        body = instead.response.content if clearer is None else clearer[1]
+        return self._task.adapter.error_event(body)
 
     def _trail(self, *, known: bool = True) -> list[tuple[bytes, bytes]]:
         """What the headers say of what was done, as far as it is known yet."""

@@ -158,6 +158,7 @@ def _serve(options: Options, arguments: argparse.Namespace) -> int:
         from gptme_reliability.surfaces.proxy import server
         from gptme_reliability.surfaces.proxy.logs import Logs
         from gptme_reliability.surfaces.proxy.options import ModelSettings
+        from gptme_reliability.surfaces.proxy.process import settle
         from gptme_reliability.surfaces.proxy.workers import Workers
     except ImportError as error:
         raise ConfigError(
@@ -173,6 +174,7 @@ def _serve(options: Options, arguments: argparse.Namespace) -> int:
             raise ConfigError(told) from None
     logs = Logs(arguments.log, arguments.quiet)
     logs.begin()
+    settle()
     listening = server.listen(options.host, options.port)
     host, port = listening.getsockname()[:2]
     place = f"[{host}]" if ":" in host else host

@@ -19,6 +19,8 @@ from gptme_reliability.surfaces.proxy.options import Options, is_local
 from gptme_reliability.surfaces.proxy.refusing import Refused
 
 _OPEN_PATHS: Final = frozenset({"/healthz"})
+_WANTED_METHOD: Final = b"access-control-request-method"
+_WANTED_HEADERS: Final = b"access-control-request-headers"
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})
 
 
@@ -38,7 +40,36 @@ class Guard:
         Raises:
             Refused: it is for another host, from a strange page, or without the key.
         """
-        if not self._named(value_of(headers, b"host")):
+        self._check_place(headers)
+        if self._keys and path not in _OPEN_PATHS and not self._has_key(headers):
+            told = "the proxy needs its API key, as a bearer token or as x-api-key"
+            raise Refused(401, "invalid_api_key", told)
+
+    def permission(self, method: str, headers: Headers) -> list[tuple[bytes, bytes]] | None:
+        """The headers for a browser that asks whether a page may call; None where none asks.
+
+        Browsers ask without the key, so that whoever wants a key has to answer.
+
+        Raises:
+            Refused: it may not.
+        """
+        origin, wanted = value_of(headers, b"origin"), value_of(headers, _WANTED_METHOD)
+        if not self._keys or method != "OPTIONS" or origin is None or wanted is None:
+            return None
+        self._check_place(headers)
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-methods", wanted),
+            (b"access-control-allow-headers", value_of(headers, _WANTED_HEADERS) or b""),
+            (b"access-control-max-age", b"600"),
+            (b"vary", b"Origin"),
+        ]
+
+    def _check_place(self, headers: Headers) -> None:
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) > 1:  # whoever else reads them may take another
+            raise Refused(400, "host_not_clear", "a request has one Host")
+        if not self._named(hosts[0] if hosts else None):
             told = "this host name is not served here; the proxy's --allow-host NAME changes that"
             raise Refused(403, "host_not_allowed", told)
         origin = value_of(headers, b"origin")
@@ -48,9 +79,6 @@ class Guard:
         if origin is not None and not self._welcome(origin.decode("latin-1")):
             told = "this origin may not call the proxy; its --allow-origin ORIGIN changes that"
             raise Refused(403, "origin_not_allowed", told)
-        if self._keys and path not in _OPEN_PATHS and not self._has_key(headers):
-            told = "the proxy needs its API key, as a bearer token or as x-api-key"
-            raise Refused(401, "invalid_api_key", told)
 
     def _named(self, host: bytes | None) -> bool:
         if self._any_host:

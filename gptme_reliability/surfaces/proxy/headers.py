@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, TypeAlias
 
@@ -24,6 +25,7 @@ _HOP_BY_HOP: Final = frozenset(
 )
 # The upstream has a name, a length and a key of its own.
 _OF_THIS_SIDE: Final = frozenset({b"host", b"content-length", b"expect"})
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key"})
 REWRITTEN: Final = frozenset({b"content-length", b"content-encoding", b"content-type"})
 """Headers that speak of the bytes of a body, and do not hold for another one."""
@@ -42,13 +44,16 @@ def for_upstream(headers: Headers, without: Collection[bytes] = ()) -> list[tupl
 def for_client(
     headers: Iterable[tuple[bytes, bytes]], without: Collection[bytes] = ()
 ) -> list[tuple[bytes, bytes]]:
-    """The headers of a response as they go on."""
+    """The headers of a response as they go on; what no header can hold is left out."""
     lowered = [(name.lower(), value) for name, value in headers]
     named = _named(lowered)
     return [
         (name, value)
         for name, value in lowered
-        if name not in _HOP_BY_HOP and name not in named and name not in without
+        if name not in _HOP_BY_HOP
+        and name not in named
+        and name not in without
+        and not _UNSENDABLE.search(value)
     ]
 
 

@@ -25,13 +25,15 @@ async def read_body(receive: Receive, headers: Headers, most: int, stall: float)
     """The body of a request; None where it has none.
 
     Raises:
-        Refused: it is larger than ``most`` bytes, nothing came for ``stall`` seconds, or it took
-            many times as long.
+        Refused: it is larger than ``most`` bytes, nothing came for ``stall`` seconds, it took
+            many times as long, or it is in a transfer coding of which the next would not know.
         Gone: the client left.
     """
-    declared = value_of(headers, b"content-length")
-    if declared is None and value_of(headers, b"transfer-encoding") is None:
+    declared, coding = value_of(headers, b"content-length"), value_of(headers, b"transfer-encoding")
+    if declared is None and coding is None:
         return None
+    if coding is not None and coding.strip().lower() != b"chunked":
+        raise Refused(501, "transfer_coding", "only chunked is taken as Transfer-Encoding")
     if declared is not None and int(declared) > most:
         raise _too_large(most)
     parts: list[bytes] = []

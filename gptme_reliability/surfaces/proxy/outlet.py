@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 COMMENT: Final = b": working on it\n\n"
+# A length in such a head is that of a body which does not come.
+_WITHOUT_BODY: Final = frozenset({204, 304})
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -87,6 +89,8 @@ class Outlet:
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
+        if status in _WITHOUT_BODY:
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
         await self._out({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _body(self, chunk: bytes) -> None:
@@ -94,6 +98,8 @@ class Outlet:
         await self._out({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def _out(self, message: MutableMapping[str, Any]) -> None:
+        if self.status in _WITHOUT_BODY and "body" in message:
+            message["body"] = b""
         self._writing, self._moved = True, time.monotonic()
         try:
             await self._send(message)

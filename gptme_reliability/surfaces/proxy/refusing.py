@@ -6,6 +6,7 @@ import json
 from typing import Final
 
 from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.bridge_answer import ERROR_TYPES
 from gptme_reliability.adapters.openai_adapter import OPENAI
 
 _KINDS: Final = {
@@ -16,6 +17,7 @@ _KINDS: Final = {
     408: "timeout_error",
     413: "invalid_request_error",
     422: "invalid_request_error",
+    501: "invalid_request_error",
     504: "timeout_error",
 }
 _ANTHROPIC: Final = "/v1/messages"
@@ -35,6 +37,7 @@ def error_body(refused: Refused, path: str = "") -> bytes:
     """The JSON that the API at ``path`` uses for errors."""
     kind = _KINDS.get(refused.status, "api_error")
     if path.startswith(_ANTHROPIC):
+        kind = ERROR_TYPES.get(refused.status, kind)
         return _json({"type": "error", "error": {"type": kind, "message": refused.message}})
     error = {"message": refused.message, "type": kind, "param": None, "code": refused.code}
     return _json({"error": error})

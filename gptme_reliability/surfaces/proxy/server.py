@@ -12,7 +12,8 @@ from typing import Any, Final
 import uvicorn
 
 from gptme_reliability.errors import ConfigError
-from gptme_reliability.surfaces.proxy.app import ABORT, DEPARTURES, Guarded, build
+from gptme_reliability.surfaces.proxy.account import log
+from gptme_reliability.surfaces.proxy.app import ABORT, DEPARTURES, LOG, Guarded, build
 from gptme_reliability.surfaces.proxy.corking import Corked
 from gptme_reliability.surfaces.proxy.options import Options
 from gptme_reliability.surfaces.proxy.warming import warm_up
@@ -105,6 +106,8 @@ def _protocol() -> Any:
     """
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+        from gptme_reliability.surfaces.proxy.steady import Steady
     except ImportError:
         return _plain_protocol()
 
@@ -117,9 +120,11 @@ def _protocol() -> Any:
         _head = 0
         _in_head = False
         _timer: asyncio.TimerHandle | None = None
+        _declined = b""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
+            self.parser = Steady(self.parser, self._again)  # type: ignore[assignment]
             self.app_state = _state(self.app_state, transport)
             self._expect_head()
 
@@ -129,8 +134,9 @@ def _protocol() -> Any:
             _tell(self.app_state)
 
         def data_received(self, data: bytes) -> None:
+            began_before = self._in_head  # else most of it may be of what came before this head
             super().data_received(data)
-            if self._in_head:
+            if self._in_head and began_before:
                 self._head += len(data)
                 if self._head > _MOST_HEAD:
                     self.transport.abort()
@@ -147,9 +153,32 @@ def _protocol() -> Any:
                 super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
+            self._declined = self._without_offer() if self._offers() else b""
+            if self._declined:
+                return
             self._in_head = False
             self._stop_timer()
             super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            if not self._declined:
+                super().on_message_complete()
+
+        def send_400_response(self, msg: str) -> None:
+            _log_no_http()
+            super().send_400_response(msg)
+
+        def _offers(self) -> bool:
+            return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+        def _without_offer(self) -> bytes:
+            version = self.parser.get_http_version().encode()
+            lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+            lines += [b"%s: %s" % pair for pair in self.headers if pair[0] != b"upgrade"]
+            return b"\r\n".join([*lines, b"", b""])
+
+        def _again(self) -> bytes:
+            return self._declined
 
         def _expect_head(self) -> None:
             self._timer = self.loop.call_later(_HEAD_S, self._abort)
@@ -179,6 +208,10 @@ def _plain_protocol() -> Any:
             super().connection_lost(exc)
             _tell(self.app_state)
 
+        def send_400_response(self, msg: str) -> None:
+            _log_no_http()
+            super().send_400_response(msg)
+
     return Plain
 
 
@@ -190,3 +223,9 @@ def _state(state: dict[str, Any], transport: asyncio.Transport) -> dict[str, Any
 def _tell(state: dict[str, Any]) -> None:
     for departure in tuple(state[DEPARTURES]):
         departure.leave()
+
+
+def _log_no_http() -> None:
+    """Somebody speaks something else: TLS, as a rule."""
+    fields = {"method": "", "path": "", "status": 400, "ms": 0, "kind": "refused", "why": "no_http"}
+    log(LOG, fields)

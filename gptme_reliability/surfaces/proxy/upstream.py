@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from typing import Final, Protocol
 
 import aiohttp
@@ -13,17 +14,24 @@ from gptme_reliability.surfaces.proxy.headers import CREDENTIALS, Headers, for_u
 from gptme_reliability.surfaces.proxy.options import Options
 from gptme_reliability.surfaces.proxy.refusing import Refused
 
+_LOG: Final = logging.getLogger(__name__)
+
 _CONNECT_S: Final = 10.0
 # Less than servers in Python keep an idle connection open, so that none is used that just closed.
 _IDLE_S: Final = 4.0
 _LARGE: Final = 1024 * 1024
 _LONGEST_HEADER: Final = 32 * 1024
+# Others are no end of a request, and no server can send them on.
+_STATUSES: Final = range(200, 600)
+# Any other would reach the client as it is, and without its name.  Some servers name the charset.
+_DECODED: Final = frozenset({"", "identity", "utf-8", "gzip", "deflate", "br"})
 # What nobody wrote must not be sent.
 _NOT_MADE_UP: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class UpstreamFailed(Refused):
-    """The upstream cannot be reached, fell silent, or broke its answer off; ``why`` says which."""
+    """The upstream cannot be reached, fell silent, broke its answer off or sent what nobody can
+    read; ``why`` says which."""
 
     def __init__(self, why: str) -> None:
         status = 504 if why == "timeout" else 502
@@ -115,6 +123,7 @@ class Upstream:
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
         )
+        self._told = ""
         self.reachable: bool | None = None
 
     async def send(
@@ -161,11 +170,23 @@ class Upstream:
             )
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             self.reachable = not isinstance(error, aiohttp.ClientConnectorError)
+            self._tell("" if self.reachable else str(error))
             raise UpstreamFailed(_why(error)) from error
         except ValueError as error:  # a header or path that HTTP cannot carry
             raise Refused(400, "bad_request", "this request cannot be passed on") from error
         self.reachable = True
+        self._told = ""
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if response.status not in _STATUSES or (decode and encoding not in _DECODED):
+            response.close()
+            raise UpstreamFailed("garbled")
         return Answer(response)
+
+    def _tell(self, fault: str) -> None:
+        """Log once why nobody is there: callers are only told that nobody is."""
+        if fault and fault != self._told:
+            _LOG.info("the upstream cannot be reached: %s", fault)
+        self._told = fault
 
     async def probe(self) -> None:
         """Learn whether it is there: any answer will do."""

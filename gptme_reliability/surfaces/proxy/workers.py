@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from gptme_reliability.surfaces.proxy.logs import Logs
 from gptme_reliability.surfaces.proxy.options import Options
+from gptme_reliability.surfaces.proxy.process import settle
 from gptme_reliability.surfaces.proxy.server import serve
 
 _LOG = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ def _work(options: Options, listening: socket.socket, logs: Logs) -> None:
     """One worker, which ends with whoever started it."""
     threading.Thread(target=_follow_parent, daemon=True).start()
     logs.begin()
+    settle()
     serve(options, listening)
 
 
