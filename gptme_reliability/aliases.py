@@ -62,7 +62,8 @@ _RESTRICTING: Final = (
     "username sudo sandbox container env environment args argv arguments parameters stdin input "
     "inputs mode append overwrite force backup safe recursive lines line range start end from to "
     "offset limit max min count first last files paths path file background async detach shell "
-    "interactive interpreter encoding version branch revision"
+    "interactive interpreter encoding version branch revision execute run apply commit active "
+    "enabled disabled skip approve approved date day datetime since until before after"
 )
 RESTRICTING: Final = frozenset(_RESTRICTING.split())
 """Words in an argument's name that speak of where, how far or under which condition."""

@@ -31,6 +31,8 @@ _LONGEST_MARKER: Final = 160
 # Spellings of the same character: escapes of a string around the call, kinds of quotes.
 _SPELLING: Final = str.maketrans({"\\": None, "'": '"', "\u201c": '"', "\u201d": '"'})
 _ESCAPED_SPACES: Final = ("\\n", "\\r", "\\t")
+# One conversion holds up all other threads, so a long text is converted in windows.
+_WINDOW: Final = 65_536
 _OPENING_TAG: Final = re.compile(r"<[^\s<>/=]{1,60}")
 _FIRST_TAGS: Final = 300
 _CALL_START: Final = re.compile(r"\{|(?<![\w.])[A-Za-z_][\w.\-]{0,120}\s{0,16}\(")
@@ -72,6 +74,18 @@ class EchoGuard:
 
 def _squeezed(text: str) -> str:
     """The text without white space, and without what quoting it in a string would change."""
+    squeezed: list[str] = []
+    at = 0
+    while at < len(text):
+        end = at + _WINDOW
+        if text[end - 1 : end + 1] in _ESCAPED_SPACES:
+            end += 1
+        squeezed.append(_squeezed_window(text[at:end]))
+        at = end
+    return "".join(squeezed)
+
+
+def _squeezed_window(text: str) -> str:
     for escape in _ESCAPED_SPACES:
         text = text.replace(escape, " ")
     return "".join(text.split()).translate(_SPELLING)

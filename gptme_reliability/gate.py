@@ -23,7 +23,7 @@ from gptme_reliability.dialects.table import CALL_FENCES, FENCES_OF_CALLS
 from gptme_reliability.types import HostFormat
 
 # gptme's own pattern for a call in text, cut off before the JSON: a line that begins so.
-_HOST_LINE: Final = re.compile(r"^@[^\r\n]+?\([\w\-:.]+\):", re.MULTILINE)
+_HOST_LINE: Final = re.compile(r"@[^\r\n]+?\([\w\-:.]+\):")
 # Enough to see the end of a reasoning block, behind which a line begins for some hosts.
 _CONTEXT: Final = len("</thinking>")
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\r\n]*)([\r\n]?)")
@@ -47,6 +47,19 @@ _HOLDS: Final = {
 
 def _nothing_runs(_tag: str) -> bool:
     return False
+
+
+def _hosts_own(text: str, position: int) -> int | None:
+    """Where a line from ``position`` on begins as a call of gptme's own.
+
+    Lines are found without a pattern: one search would hold up all other threads.
+    """
+    before = text.find("\n@", position - 1)
+    while before >= 0:
+        if _HOST_LINE.match(text, before + 1):
+            return before + 1
+        before = text.find("\n@", before + 1)
+    return None
 
 
 class Gate:
@@ -115,8 +128,8 @@ class Gate:
 
     def _clear_of_openers(self) -> int:
         """The index in the buffer up to which nothing can be a call; may set ``_held``."""
-        host = _HOST_LINE.search(self._buffer, self._known)
-        limit = host.start() if host else len(self._buffer)
+        host = _hosts_own(self._buffer, self._known)
+        limit = len(self._buffer) if host is None else host
         position = self._known
         while (match := find_opener(self._buffer, position)) and match.start() < limit:
             position = match.end()
@@ -131,7 +144,7 @@ class Gate:
                     # A longer opener may have begun before it and not be whole yet.
                     return min(self._host_line(match.start()), self._undecided())
                 position = match.start() + 1
-        if host:
+        if host is not None:
             self._held = True
             return limit
         return self._undecided()

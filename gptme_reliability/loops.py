@@ -49,8 +49,8 @@ def stop(
 
 def _loop(call: Call, made: Sequence[PastCall], least: int, *, reads: bool) -> str | None:
     """What is wrong with making this call now, if it goes on with a loop."""
-    wanted = call_key(call.name, call.arguments)
-    if wanted is None or not made or _WAITS.search(wanted):
+    wanted = call_key(call.name, call.arguments) if made else None
+    if wanted is None or _WAITS.search(wanted):
         return None
     run = list(takewhile(lambda one: one.name == call.name and one.call == wanted, made))
     if run and run[0].result is not None:

@@ -17,6 +17,8 @@ from gptme_reliability.quotations import text_parts
 from gptme_reliability.types import ModelRequest, ToolDefinition
 
 _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
+# One search holds up all other threads, so a long text is searched in windows.
+_WINDOW: Final = 16_384
 _CHARACTERS: Final = 4  # of a token, in English
 _DENSE: Final = 3  # where there is much code
 _CACHED: Final = ("cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens")
@@ -60,7 +62,18 @@ def doubtful(request: ModelRequest, usage: Mapping[str, Any] | None) -> Counts |
 def least_for_messages(messages: Sequence[Mapping[str, Any]]) -> int:
     """What messages need at least: a token a word, of those that every template shows."""
     shown = (message for message in messages if message.get("role") in _ALWAYS_SHOWN)
-    return sum(len(_WORD.findall(text)) for message in shown for text in _texts(message))
+    return sum(_words(text) for message in shown for text in _texts(message))
+
+
+def _words(text: str) -> int:
+    starts = range(0, len(text), _WINDOW)
+    across = sum(_within_a_word(text, start) for start in starts[1:])
+    return sum(len(_WORD.findall(text, at, at + _WINDOW)) for at in starts) - across
+
+
+def _within_a_word(text: str, place: int) -> bool:
+    word = _WORD.match(text, place - 1, place + 1)
+    return word is not None and word.end() > place
 
 
 def about(request: ModelRequest) -> int:

@@ -42,6 +42,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEGMENTS: Final = re.compile(r"__|[./:]")
 _SHORTEST_FOR_EDIT: Final = 6
 _SHORTEST_PARAMETER_FOR_EDIT: Final = 4
+_SHORTEST_WORD_FOR_EDIT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _near_miss(name: str, arguments: Any, offered: Mapping[str, ToolDefinition])
     if len(name) < _SHORTEST_FOR_EDIT or name.lower() in KNOWN_COMMANDS:
         return None
     near = _only(offered, lambda known: within_one_edit(known.lower(), name.lower()))
-    if near is not None and fold(near) == fold(name):
+    if near is not None and (fold(near) == fold(name) or _other_word(near, name)):
         return None  # no letter is off: the names differ in their words
     if near is None or not _fits(offered[near], arguments):
         return None
@@ -180,6 +181,15 @@ def _near_miss(name: str, arguments: Any, offered: Mapping[str, ToolDefinition])
     if any(_fits(tool, arguments) and required(tool) for tool in others):
         return None
     return Resolved(near, "tool_name_edit", "inferred")
+
+
+def _other_word(known: str, written: str) -> bool:
+    """Whether the names differ in a word so short that it is another one: get and set."""
+    words, others = _split(known), _split(written)
+    if len(words) != len(others):
+        return False
+    differing = [pair for pair in zip(words, others, strict=True) if pair[0] != pair[1]]
+    return any(max(map(len, pair)) < _SHORTEST_WORD_FOR_EDIT for pair in differing)
 
 
 def _fits(tool: ToolDefinition, arguments: Any, *, through_aliases: bool = False) -> bool:
@@ -198,6 +208,16 @@ def properties(tool: ToolDefinition) -> Mapping[str, Any]:
     """The declared parameters of a tool, by name."""
     found = tool.parameters.get("properties")
     return found if isinstance(found, Mapping) else {}
+
+
+def members(tool: ToolDefinition) -> frozenset[str]:
+    """The names that stand inside the objects, and the lists of objects, that a tool takes."""
+    found: set[str] = set()
+    for declared in properties(tool).values():
+        inner = declared.get("items", declared) if isinstance(declared, Mapping) else None
+        within = inner.get("properties") if isinstance(inner, Mapping) else None
+        found.update(within if isinstance(within, Mapping) else ())
+    return frozenset(found)
 
 
 def required(tool: ToolDefinition) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from gptme_reliability.dialects.call_list import FLAT_ARGUMENTS
 from gptme_reliability.dialects.json_call import envelope_calls
 from gptme_reliability.dialects.python_call import DICT_ARGUMENT
 from gptme_reliability.dialects.shapes import Flaw, RawCall
-from gptme_reliability.distance import within_one_edit
+from gptme_reliability.distance import fold, within_one_edit
 from gptme_reliability.enforce import Judged, forbidden
 from gptme_reliability.feedback import shorten
 from gptme_reliability.repair.arguments import coerce, fill, unwrap
@@ -19,6 +19,7 @@ from gptme_reliability.repair.reading import child_path
 from gptme_reliability.repair.typed import type_values
 from gptme_reliability.resolve import (
     Resolved,
+    members,
     near_declared,
     properties,
     required,
@@ -224,6 +225,8 @@ class _Attempt:
         if not extras or not complete or len(extras) == len(arguments):
             return arguments
         if any(near_declared(key, declared) or restricts(key, arguments[key]) for key in extras):
+            return arguments
+        if {fold(key) for key in extras} & {fold(name) for name in members(tool)}:
             return arguments
         self._note(
             Repair("extra_argument", child_path("$", k), arguments[k], None, "inferred")

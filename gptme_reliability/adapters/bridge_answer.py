@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gptme_reliability.adapters.anthropic_response import empty_answer, thought
 from gptme_reliability.adapters.anthropic_writing import event
+from gptme_reliability.adapters.density import too_dense
 from gptme_reliability.adapters.error_texts import LONGEST_MESSAGE, read_error
 from gptme_reliability.adapters.openai_response import (
     is_completion,
@@ -99,7 +100,7 @@ class Translator:
         if one.done:
             return self._end()
         try:
-            chunk = json.loads(one.data)
+            chunk = None if too_dense(one.raw) else json.loads(one.data)
         except (ValueError, RecursionError):
             chunk = None
         if not isinstance(chunk, Mapping):

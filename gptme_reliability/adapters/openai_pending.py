@@ -20,6 +20,10 @@ _STEADY_ROLES: Final = frozenset({"user", "assistant"})
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, default=repr)
 
 
+# To write all of a long text at once holds up all other threads.
+_WINDOW: Final = 65_536
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where in which conversation a call stands."""
@@ -81,8 +85,18 @@ def _digests(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _add(state: Any, message: Mapping[str, Any]) -> None:
     if message.get("role") in _STEADY_ROLES:
-        said = [message["role"], message.get("content"), message.get("tool_calls")]
+        said = [message["role"], _short(message.get("content")), message.get("tool_calls")]
         state.update(_canonical(said).encode("utf-8", "surrogatepass"))
+
+
+def _short(content: Any) -> Any:
+    """A content to tell it from others by; instead of a long text, its own digest."""
+    if not isinstance(content, str) or len(content) <= _WINDOW:
+        return content
+    state = hashlib.sha256()
+    for at in range(0, len(content), _WINDOW):
+        state.update(content[at : at + _WINDOW].encode("utf-8", "surrogatepass"))
+    return state.hexdigest()
 
 
 def _last_results(

@@ -83,6 +83,8 @@ class _Block:
         self._in_user_tag = self._text.startswith("<user>", start)
         position, end = self._behind_junk(self._skip(start)), start
         while (found := self._call(position)) is not None:
+            if calls and self._closed and self._only_words(position, found):
+                break
             calls += found.calls
             dialect = dialect or found.dialect or self._dialect
             # Where a section was opened only the section's end closes it.
@@ -107,6 +109,11 @@ class _Block:
             return self._cut_head(start)
         return self._empty(start, position)
 
+    def _only_words(self, position: int, found: Found) -> bool:
+        """Whether words behind a closed call only look like one: "[Y/n]", "Confirm (yes/no)"."""
+        begin = "".join(self._text[position : position + 16].split())
+        return not begin.startswith(("{", "<", "[{")) and found.calls[0].flaw is not None
+
     def read_line(self, start: int) -> Span | None:
         """The calls that begin with a head at the beginning of a line."""
         for head in LINE:
@@ -114,11 +121,8 @@ class _Block:
                 found = self._named(match, head.dialect)
                 break
         else:
-            behind = (
-                start
-                + len(self._text[start : start + 16])
-                - len(self._text[start : start + 16].lstrip(" \t"))
-            )
+            line = self._text[start : start + 16]
+            behind = start + len(line) - len(line.lstrip(" \t"))
             first = self._header(behind) or self._react(behind)
             if first is None:
                 return None

@@ -37,7 +37,7 @@ QUOTED: Final = re.compile(
     r"(?:was|were|is|are|been|be|gets?|got) (?:called|executed|run|sent|invoked|written)|"
     r"(?:you|user|he|she|they|it|which|that) (?:said|wrote|asked|sent|returned|printed|contains?)|"
     r"contains?|containing|returned|output (?:was|is)|result (?:was|is)|"
-    r"logs?|logged|recorded|quot\w+|echo(?:es|ed|ing)?|literal(?:ly)?|verbatim|string|"
+    r"(?<![./])logs?|logged|recorded|quot\w+|echo(?:es|ed|ing)?|literal(?:ly)?|verbatim|string|"
     r"means?|meaning|is how|this is (?:how|what|the)|here is (?:how|what)|here's (?:how|what)|"
     r"explain\w*|describ\w*|defin\w*|represent\w*|called with|shall i|may i|"
     r"want me to|like me to|options?|alternatively|either|"
@@ -120,10 +120,12 @@ INTENT: Final = re.compile(
     r"here(?:'s| is| are| comes?| goes?) (?:the|my|your|an?) (?:\w+ ){0,2}?calls?|"
     r"we can use the following (?:tool |function )?calls?|"
     r"the following (?:tool |function )?calls? can be (?:made|used)|"
-    r"(?:dann|jetzt|zuerst|nun|nächstes|erstes) "
-    r"(?:führe|lese|prüfe|schaue|sehe|rufe|liste|suche|öffne|starte|erstelle|speichere) ich|"
+    r"(?:dann|jetzt|zuerst|nun|nächstes|erstes|dazu|dafür) "
+    r"(?:führe|lese|prüfe|schaue|sehe|rufe|liste|suche|öffne|starte|erstelle|speichere|"
+    r"lösche|entferne|verschiebe|kopiere|ändere|hole|frage|buche|sende) ich|"
     r"ich (?:werde|sehe|schaue|lese|prüfe|führe|rufe|liste|starte|suche|öffne|lasse|erstelle|"
-    r"speichere|schreibe|nutze|verwende)|lass mich|"
+    r"speichere|schreibe|nutze|verwende|lösche|entferne|verschiebe|kopiere|ändere|hole|frage|"
+    r"buche|sende)|lass mich|"
     r"je vais|laisse(?:z)?-moi|je (?:lis|liste|commence|exécute|ouvre|vérifie|regarde|"
     r"lance|cherche|crée|consulte)|"
     r"voy a|déjame|permíteme|vamos a|vou|deixe-me|deixa eu|fammi|lasciami|sto per|"
@@ -135,13 +137,15 @@ INTENT: Final = re.compile(
     r"sprawdz(?:am|ę)|przeczytam|czytam|uruchamiam|uruchomię|zobaczę|zajrzę|poszukam|otworzę|"
     r"ik ga|ik zal|laat me|jag ska|låt mig|jeg vil|la meg|"
     r"проверю|проверяю|посмотрю|смотрю|прочитаю|читаю|запущу|запускаю|выполню|выполняю|сейчас|давай\w*)\b|"
-    r"我来|我将|让我|我会|我先|我现在|我要|"
+    r"我来|我将|正在|让我|我会|我先|我现在|我要|"
     r"(?:し|読み|調べ|見|み|いたし|行い|始め|開き|探し|使い|試し)ます(?:ね|よ)?[。：:]?\s*\Z|"
     r"(?<!않)겠습니다|(?<!않을)게요|"
     r"\A\W*(?:(?:ok(?:ay)?|sure|alright|right|now|step \d+)\W+)?"
     r"(?!some|any|every|no|dur|str|warn|accord|regard|mean|stopp|block|fail|miss|boring|amaz|"
     r"interest|confus|king\b|refus|declin|reject|cancel|ignor|skipp|avoid|abort|delay|pend|await)\w+ing\b|"
-    r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|right)\W*\Z|"
+    r"\A\W*(?:sure|ok(?:ay)?|certainly|of course|alright|got it|understood|yes|"
+    r"on it|will do|here (?:goes|we go)|sure thing|"
+    r"right(?!\W{0,3}:))\W*\Z|"
     r"(?:\A|\n)\W*(?:action|thought|calling|"
     r"(?:corrected )?(?:tools?|functions?)[ _]call(?:s|ing)?(?: sections?| response)?|"
     r"to \w+ (?:this|that|it|your))\b",
@@ -159,7 +163,7 @@ VETO: Final = re.compile(
     r"(?:let me|let's|let us|i'll|i will|going to|i should|i must) not|"
     r"report(?:ing)?|repeat(?:ing)?|past(?:e|ing)|recap\w*|mentioning|documenting|"
     r"undo|warn\w*|let me know|think(?:ing)? about|whether (?:to|this|that)|i found|notation|"
-    r"leave (?:this|that|it)|(?:made|did|pasted|wrote|sent|ran|called|tried)\W{0,3}\Z|"
+    r"leave (?:this|that|it)|(?<!be )(?:made|did|pasted|wrote|sent|ran|called|tried)(?=\W{0,3}\Z)|"
     r"be clear|clarify|recall|draft (?:it|this|that)|with you|you decide|up to you|"
     r"spell(?:ing)?|tomorrow|later|tonight|ask|user (?:pasted|sent|wrote|said|quoted)|"
     r"tell me|prints?|other agent|"
@@ -168,9 +172,32 @@ VETO: Final = re.compile(
     r"show|explain\w*|ill?ustr\w*|demonstrat\w*|describ\w*|"
     r"annotat\w*|suggest\w*|propos\w*|walk (?:you )?through|next time|transcript|my parser|"
     r"gives|yields|produces|answered|replied|responded|stated|"
+    r"eventually|some ?day|at some point|sooner or later|next (?:week|month|year|sprint|release)|"
+    r"(?:second|third|final|last|later) (?:phase|stage|round)|as soon as|provided (?:that|you)|"
+    r"assuming (?:the|that|all|everything|it|you (?:agree|approve|are|want))|"
+    r"in case (?:of|you|the|it|that)|only (?:do|run|execute|call|if|when|with|after|once)|"
+    r"with your (?:blessing|leave|consent|agreement|help)|say \W?(?:yes|go|ok)|"
+    r"pretend\w*|"
+    r"(?:let me|let's|let us|i'll|i will|i want to) (?:now )?(?:say|assume|suppose|imagine|"
+    r"float an|park|spare|refrain|translate (?:your|this|that) |discuss|quote|mock|simulate|"
+    r"review (?:the|my|our|what) (?:last|previous|call)|embed (?:this|the following)|"
+    r"hold (?:off|on|back)|"
+    r"need (?!to\b|some\b|more\b))\w*|for discussion|an? idea|sign-?off|"
+    r"to review|nearly|on your behalf|what you think|i['’]d (?:make|run|use|send)|test[- ]suite|"
+    r"let(?:'s| us) (?:talk|think|consider)|"
+    r"(?:broken|bad|wrong|failed|faulty) call|outline|run (?:this|it) last|green light|"
+    r"being (?:asked|told|instructed|forced|urged)|"
+    r"thinking of|(?:am|are|['’]m|['’]re) considering|tempted|leave the (?:following|rest|next)|"
+    # Something is said about the deed: "Reverting this is hard".
+    r"(?!following)\w+ing"
+    r"(?: (?!what\b|which\b|who\b|how\b|if\b|that\b|where\b)[\w'’.\-]{1,40}){1,6} "
+    r"(?:is|are|was|were|can|may|might|would|could|has|requires|needs|takes|fails)|"
     # The same in other languages: conditions, other times, leave, and verbs of saying and showing.
     r"wenn|falls|sobald|bevor|nachdem|soll|darf|würde|bestätig\w*|zustimm\w*|genehmig\w*|morgen|"
-    r"später|erklär\w*|erläuter\w*|zeig\w*|beschreib\w*|bedeutet|"
+    r"schreibe (?:dir|das|nur)|führe ich dir|ob das|später|bescheid|"
+    r"irgendwann|demnächst|vielleicht|eventuell|erlaubnis|freigabe|"
+    r"(?:nur|erst) (?:wenn|falls|nach|mit|auf|dann)|auf dein|"
+    r"erklär\w*|erläuter\w*|zeig\w*|beschreib\w*|bedeutet|"
     r"si (?:vous|tu|je|on|quieres|confirmas|me|tuviera)|"
     r"lorsque|après|demain|expliqu\w*|montr\w*|décri\w*|signifie|"
     r"cuando|después|mañana|explic\w*|mostr\w*|significa|"
@@ -182,6 +209,7 @@ VETO: Final = re.compile(
     r"jeśli|jeżeli|gdyby\w*|tylko|dopiero|jutro|potwierdz\w*|zgod\w*|wyjaśni\w*|pokaż\w*|oznacza|"
     r"если|бы|когда|после|только|завтра|подтвержд\w*|соглас\w*|покаж\w*|объясн\w*|опиш\w*|означает)\b|"
     r"假设|如果|假如|要是|确认后|同意|上一|上次|之后|以后|明天|等您|等你|解释|说明|演示|展示|介绍|描述|"
+    r"考虑|犹豫|之前的|提醒|危险|讨论|有人|如有|必要时|如需|需要时|稍后|待会|等会|改天|下次|下周|将来|攻击者|想让我|建议|"
     r"以前|前回|もし|よろしければ|場合|たら|ように|てから|後に|許可|明日|説明|解説|紹介|示し|書き方|"
     r"(?:コマンド|呼び出し|これ|モデル|形式)は|"
     r"만약|다면|지난|주시면|후에|내일|설명|보여|소개|호출 방법",
@@ -204,13 +232,65 @@ LABEL: Final = re.compile(
     r"(?:json\b)?\W*",
     re.IGNORECASE,
 )
+# Behind a call: it is taken back, or waits for leave.  Not in every case, so that it is asked.
+TAKEN_BACK: Final = re.compile(
+    r"\A\W*(?:oops|whoops|nope|(?:warning|caution|careful|confirm|correction|edit|fix|update|"
+    r"alternativ\w*|or|oder|rather|instead|i me(?:an|ant)|besser|safer|a safer|"
+    r"on reflection|feel free|something like|you decide|"
+    r"du entscheidest|maybe|"
+    r"achtung|vorsicht|warnung|korrektur|ups|hoppla)\b(?=\W)|"
+    r"never ?mind|hold (?:on|off)|hm+|where|actually|just kidding|"
+    r"wait(?! for\b| until\b| while\b)|(?:no|stop|abort|cancel|halt|stopp|nein|moment|quatsch)\b"
+    r"(?=\W{0,3}(?:\Z|[.,!:;…—–\n-]|that\b|this\b|it\b))|"
+    r"\(?(?:y/n|yes/no|j/n)\b|(?:type|reply|answer|press|enter|say) \W?\w+\W? (?:to|if|and)\b)|"
+    r"\b(?:(?:forget|disregard|ignore|scratch|scrap|strike|undo|cancel|abort|retract|withdraw) "
+    r"(?:it|this|that|the (?:above|call|last|previous))|disregard|never ?mind|kidding|joking|"
+    r"(?:take|taking) (?:it|this|that) back|"
+    r"unsure|not (?:sure|certain)|bad idea|(?:a|my) mistake|wrong (?:file|path|one|call)|"
+    r"vergiss|vergessen sie|versehen|versehentlich|falsch\w*|ignorier\w*|bestätig\w*|freigabe|"
+    r"zustimm\w*|zustimmung|genehmig\w*|erlaubnis|erlaubst|einverstanden|abbrech\w*|abgebrochen|"
+    r"entwurf|willst|möchtest|doch nicht|lieber nicht|stornier\w*|"
+    r"zurück(?:nehmen|ziehen|genommen|gezogen)|"
+    r"(?:nehme|ziehe) (?:ich )?(?:das|es|den)\b[^.]{0,20}zurück)\b|"
+    r"取消|算了|(?:请|您|你|待)\w{0,4}(?:确认|批准|许可)|(?:确认|批准|许可)(?:后|吗)|"
+    r"忽略|撤回|作废|抱歉|对不起|写错|搞错|弄错|路径错|等等|且慢|还没|尚未|仅供|草稿|先不|来决定|保留吧",
+    re.IGNORECASE,
+)
+# In a remark within a call: it is not to be made.
+SHOWN_ONLY: Final = re.compile(
+    r"\b(?:not to|do not|don't|never|only shown|dry[ -]run|hypothetical\w*|nicht|nur als)\b|"
+    r"不要|勿",
+    re.IGNORECASE,
+)
+# A few plain words behind calls, and nothing more, say something about them; unless they tell
+# what the calls do or what comes next.
+REMARK: Final = re.compile(
+    # A whole sentence, or a word or two.
+    r"(?=\W{0,4}[^\Wa-z]|[^\n]{0,240}[.!?…)*~]\s*\Z|\S{1,40}(?: \S{1,40})?\s*\Z)"
+    r"[\"'“(*_~/#\s]{0,4}(?:I|[^\W\d_][\w'’./-]{1,30})"
+    r"(?:[ ,;]{1,2}[\w'’./-]{1,30}){0,7}[.!?…)*~\s]{0,6}"
+)
+PLAIN_REMARK: Final = re.compile(
+    r"\W*(?:done|ok(?:ay)?|waiting|now|next|then|and|also|here|based|finally|lastly|running|"
+    r"\w+ing (?!back\b)\w+|"
+    r"(?:this|it|that|these|they) (?!is\b|was\b|has\b|does\b|seems\b|looks\b|needs\b)"
+    r"(?:will\b|\w+s\b)|the (?!user\b|above\b|call\b)\w+|"
+    r"ich (?:warte|melde|schaue|sehe|prüfe|mache|fahre|werde|arbeite)|"
+    r"i(?:['’]ve| have)? (?:asked for|requested|looked|checked|started|queried|searched|fetched)|"
+    r"i(?:['’]m| am) (?:now )?(?!ask|hesitat|withdraw|retract|stopp|sorry)\w+ing|"
+    r"après|ensuite|puis|luego|ahora|después|dopo|poi|depois|danach|anschließend|dann|jetzt|"
+    r"(?:damit|das|dies) (?:wird|werden|zeigt|liest|listet|sucht|prüft))\b",
+    re.IGNORECASE,
+)
 # What the writer does next, with the result of the calls before it.
 FOLLOW_UP: Final = re.compile(
-    r"\W*(?:(?:then|next|afterwards?|(?:after|with) (?:that|this)),? )?"
+    r"\W*(?:(?:then|now|next|afterwards?|(?:after|with) (?:that|this)),? )?"
     r"(?:i(?:'ll| will|'m| am)|waiting for|once i (?:have|see|get|know)) "
-    r"(?:(?!(?:\w+n't|not|never|you|your|if|unless|until|permission|approv\w*|confirm\w*|ok(?:ay)?|"
+    r"(?:(?!\b(?:\w+n't|not|never|you|your|if|unless|until|permission|approv\w*|confirm\w*|ok(?:ay)?|"
     r"go-ahead|would|could|should|might|example|only|instead|cancel\w*|stop\w*|before|explain\w*|"
-    r"show|describ\w*|later|run|execut\w*|send|call\w*|do)\b)[^.!?\n]){1,140}[.!…]{0,3}",
+    r"unsure|afraid|sorry|unable|worried|hesitant|reluctant|"
+    r"show|describ\w*|later|run|execut\w*|send|call\w*|do)\b)[^.!?\n]){1,140}[.!…]{0,3}|"
+    r"(?:我)?(?:会|将|在)?(?:正在)?等待?(?:命令|工具|执行)?(?:的)?(?:结果|输出)[。.…]{0,3}",
     re.IGNORECASE,
 )
 # Words that say nothing about the call behind them.
@@ -233,10 +313,17 @@ INVENTED_RESULT: Final = re.compile(
 )
 # What stands for a value in a schema or a template, where a value should stand.
 PLACEHOLDER: Final = re.compile(
-    r"\s*(?:\.\.\.|…|<[a-zA-Z][\w \-]{1,60}>|\{\{[^{}\n]{1,60}\}\}|\$\{[^{}\n]{1,60}\}|"
+    r"\s*(?:\.\.\.|…|TODO|TBD|FIXME|<[^\W\d_][\w \-]{1,60}>|"
+    r"\{\{[^{}\n]{1,60}\}\}|\$\{[^{}\n]{1,60}\}|"
     r"YOUR_\w{1,40}|x{3,8}|string|integer|number|boolean|str|int|bool|float|object|array|"
     r"(?:your|insert|put|enter|add|the|an?|some|example|sample) [\w \-]{0,40}"
     r"(?:here|command|code|path|file ?name|text|content|value|argument)s?"
-    r"(?: (?:to|of) [\w ]{1,30})?)\s*",
+    r"(?: (?:to|of) [\w ]{1,30})?|"
+    r"(?:command|code|path|file ?name|text|content|value|argument)s? (?:goes )?here|"
+    r"(?:deine?|ihre?|eure?)[rmn]? [\w \-]{1,40} hier|"
+    r"(?:hier )?[\w \-]{0,40}(?:hier )(?:[\w \-]{1,40} )?(?:einfügen|eingeben|eintragen|einsetzen)|"
+    r"(?:请)?(?:在此处?|在这里|此处|这里)\w{0,12}(?:填写|输入|填入|插入|替换)\w{0,12}|"
+    r"(?:#|//)?\s{0,4}(?:\.\.\.|…)\s{0,4}(?:the )?(?:rest|remaining|remainder|existing|previous)\b"
+    r"[^\n]{0,60})\s*",
     re.IGNORECASE,
 )

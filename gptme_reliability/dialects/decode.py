@@ -29,6 +29,9 @@ from gptme_reliability.repair.syntax import Fault, Reading, read_value
 
 _OPENING_CHARS: Final = "{[<@(`~"
 _OPENING_WORDS: Final = ("action:", "action input:")
+_LONGEST_WORD: Final = max(map(len, _OPENING_WORDS))
+# One conversion holds up all other threads, so a long text is converted in windows.
+_WINDOW: Final = 65_536
 _CLOSING_OF: Final = {opening.lower(): closing.lower() for opening, closing in REASONING}
 _ORPHAN_ENDS: Final = tuple(closing.lower() for closing in REASONING_ENDS)
 _FENCE_LINE: Final = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})([^\n]{0,200})\n")
@@ -63,8 +66,12 @@ def _may_open(text: str) -> bool:
     """Whether anything stands there without which no call begins."""
     if any(char in text for char in _OPENING_CHARS):
         return True
-    lowered = text.lower()
-    return any(word in lowered for word in _OPENING_WORDS)
+    return any(
+        word in lowered
+        for at in range(0, len(text), _WINDOW)
+        for lowered in (text[at : at + _WINDOW + _LONGEST_WORD].lower(),)
+        for word in _OPENING_WORDS
+    )
 
 
 _FORGET: Final = Span(-1, -1, "", ())

@@ -139,6 +139,29 @@ TAKEN_BACK: Final = re.compile(
 )
 """Behind a block: it was an example, is taken back, or waits for leave."""
 
+LEAVE: Final = re.compile(
+    r"\A\W*(?:that|this|it) (?:is|was|'s) what\b|\bsoll ich\b|\bdarf ich\b|"
+    r"\bnicht (?:ausführen|ausgeführt|laufen)\b|\bnur (?:so|ein|zur|als)\b|"
+    r"例|要(?:我)?(?:执行|运行|继续)?吗|可以吗|不要(?:执行|运行)|没有(?:执行|运行)",
+    re.IGNORECASE,
+)
+"""Behind a block, words that wait for leave or say that it was only shown."""
+
+WAITS: Final = re.compile(
+    r"\b(?:approv(?:al|e|ed|es)|permission|consent|go-ahead|confirmation|"
+    r"(?:you|they) (?:confirm|agree|approve|say so|allow)|"
+    r"with your (?:ok|help|leave)|some confirmation|tomorrow|next (?:week|month|time)|"
+    r"(?:show|give) you (?:something|an idea)|prepared (?:this|the following) for you|got wrong|"
+    r"quot(?:e|ing) (?:the|from|him|her|them)|"
+    r"(?:wenn|falls|sobald|erst wenn|nur wenn) (?:du|sie|ihr)|zustimmung|freigabe|erlaubnis|"
+    r"(?:erst|nur) (?:nach|auf|mit)|später|morgen|dir (?:den|einen) (?:aufruf|befehl|block)|"
+    r"(?:nicht|nie|niemals)(?: \w{1,20})?\W{0,3}\Z)|"
+    r"如果(?:您|你)|(?:您|你)(?:同意|确认|批准)|(?:同意|确认|批准)后|不(?:执行|运行|会|能|要)|"
+    r"展示|演示|提醒|假设|危险|之前的|稍后|明天",
+    re.IGNORECASE,
+)
+"""What is announced waits for the user."""
+
 INTENT: Final = re.compile(
     r"\b(?:let me|let's|let us|i'll|i will|i am going to|i'm going to|i need to|i must|i have to|"
     r"i (?:should|can now|want to|also need to)|i(?:'m| am) (?:now )?\w+ing|"

@@ -8,12 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from gptme_reliability.dialects import host_cues as cues
-from gptme_reliability.dialects.cues import INTENT, QUESTION
+from gptme_reliability.dialects.cues import (
+    INTENT,
+    PLAIN_REMARK,
+    QUESTION,
+    REMARK,
+    TAKEN_BACK,
+)
 from gptme_reliability.dialects.surroundings import enclosed
 from gptme_reliability.nudges import is_nudge
 from gptme_reliability.quotations import text_parts
 
 _NEAR: Final = 400
+_FEW_WORDS: Final = 3
 _SENTENCES: Final = re.compile(r"(?<=[.!?])\s+|\n+")
 _REASONING_ENDS: Final = ("</think>", "</thinking>")
 _OPEN_QUOTES: Final = frozenset("`\"'“‘«(=>")
@@ -49,7 +56,9 @@ def place_own(
         or (not asks and _said_behind(text[end : min(end + _NEAR, ceiling)]))
     ):
         return "text"
-    return "unclear" if not asks and _introduced(before) else "call"
+    if not asks and (_introduced(before) or _doubted_behind(text[end : min(end + _NEAR, ceiling)])):
+        return "unclear"
+    return "call"
 
 
 def _in_line(text: str, start: int, end: int) -> bool:
@@ -78,6 +87,8 @@ def _introduced(before: str) -> bool:
     last = _last_sentence(before)
     if not last or last.rstrip("*_` ").endswith((".", "!", "。", "…")):
         return False
+    if cues.WAITS.search(last):
+        return True
     if any(words.search(last) for words in (cues.INTENT, cues.UNDER_WAY, INTENT)):
         return False
     return bool(cues.DOUBTFUL.search(last)) or not cues.OWN.search(last)
@@ -112,8 +123,22 @@ def _said_behind(behind: str) -> bool:
     said = behind.strip()
     if not said:
         return False
-    first = "\n".join(_SENTENCES.split(said)[:3])
+    first = _first_sentences(said)
     return bool(cues.TAKEN_BACK.search(first) or cues.ASKED.search(first))
+
+
+def _doubted_behind(behind: str) -> bool:
+    """Whether what is said behind a block may take it back, or asks the user for leave."""
+    said = behind.strip()
+    first = _first_sentences(said)
+    if TAKEN_BACK.search(first) or cues.LEAVE.search(first):
+        return True
+    short = len(said.split()) <= _FEW_WORDS and REMARK.fullmatch(said)
+    return bool(short) and not PLAIN_REMARK.match(said)
+
+
+def _first_sentences(said: str) -> str:
+    return "\n".join(_SENTENCES.split(said)[:3])
 
 
 def announced(before: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from gptme_reliability.dialects import cues
 from gptme_reliability.dialects.openers import envelope_key
 from gptme_reliability.dialects.shapes import Flaw, RawCall, flaw_at
 from gptme_reliability.dialects.table import (
@@ -23,6 +24,9 @@ from gptme_reliability.types import Repair
 _REMARKS: Final = frozenset(
     {"description", "explanation", "reason", "comment", "status", "role", "content", "note"}
 )
+# What a call that is being made says of itself; anything else is the record of another.
+_STATES: Final = frozenset({"in_progress", "calling"})
+_SPEAKERS: Final = frozenset({"assistant", "model"})
 
 
 def envelope_calls(
@@ -116,13 +120,32 @@ def _one_call(keys: Mapping[str, Any], repairs: tuple[Repair, ...], marked: bool
         return None
     known = NAME_KEYS | ARGUMENT_KEYS | PASSENGER_KEYS | _REMARKS
     strange = [key for key in keys if key not in known]
-    if strange and not marked:
+    if not strange and (told := _told_otherwise(keys)):
+        return RawCall(
+            name, repairs=repairs, flaw=Flaw("unclear", f"{told!r} says that the call is not meant")
+        )
+    if strange:
         return RawCall(
             name,
             repairs=repairs,
             flaw=Flaw("envelope", f"unexpected key {strange[0]!r} in the call"),
         )
     return _read_call(name, keys[holders[0]], repairs, keys.get("id"))
+
+
+def _told_otherwise(keys: Mapping[str, Any]) -> str | None:
+    """The remark that makes a record or an example of a call, if one does."""
+    # OpenAI's items say of calls that are whole that they are completed.
+    whole = keys.get("status") == "completed" and keys.get("type") == "function_call"
+    if keys.get("status") not in (None, *_STATES) and not whole:
+        return "status"
+    if keys.get("role") not in (None, *_SPEAKERS):
+        return "role"
+    for key in _REMARKS:
+        said = keys.get(key)
+        if isinstance(said, str) and (cues.STRONG.search(said) or cues.SHOWN_ONLY.search(said)):
+            return key
+    return None
 
 
 def _read_call(name: str, arguments: Any, repairs: tuple[Repair, ...], call_id: Any) -> RawCall:

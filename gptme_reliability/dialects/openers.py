@@ -92,7 +92,7 @@ OPENERS: Final = _openers()
 
 # One search holds up all other threads, so a long text is searched in windows.  No opener needs
 # to look further than this behind its beginning, runs of ticks aside.
-_WINDOW: Final = 65_536
+_WINDOW: Final = 16_384
 _REACH: Final = 1024
 
 

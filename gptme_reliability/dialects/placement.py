@@ -34,7 +34,7 @@ _FAR: Final = 600
 _LISTED: Final = re.compile(r"(?:[-*+•]|\d{1,3}[.)]|\(?[a-zA-Z][.)]|>|\||#{1,6})\s")
 _SENTENCE_END: Final = re.compile(r"(?:[.!?:;…。！？：]|\*\*)\s*\Z")
 _TRAILING: Final = re.compile(r"\A\s*[.,;:!)}\]\"'»”’`]*\s*")
-_SENTENCES: Final = re.compile(r"[.!?。！？\n]\s*")
+_SENTENCES: Final = re.compile(r"[.!?]+(?:\s+|\Z)|[。！？\n]\s*")
 _SENTENCES_WITH_ENDS: Final = re.compile(r"[^.!?。！？\n]{1,240}(?:[.!?。！？]+(?=\s|\Z)|\n|\Z|.)")
 _CLAUSES: Final = re.compile(r"[,;—–，；]\s*|\s(?:but|and|so)\s")
 # A heading of a chat template, the end of a string, or a file's name: the model runs on into
@@ -61,6 +61,11 @@ _SPEECH_OPENS: Final = re.compile(r"<(?:answer|response|final|final_answer|assis
 _TEMPLATE_TOKENS: Final = re.compile(
     r"<\|(?:open|close)\|>(?:response|tools|message)<\|sep\|>|<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|"
     r"<\|(?:end_message|message_model|content_text)\|>"
+)
+# What a template writes before the next message of the same answer.
+_NEXT_MESSAGE: Final = re.compile(
+    r"(?:<\|(?:start|end|channel|message|return|im_start|im_end|eot_id|start_header_id|"
+    r"end_header_id)\|>\s{0,8}(?:assistant|final|commentary)?\s{0,8}){1,8}"
 )
 _SPECIAL: Final = re.compile(
     r"<[|｜‖]|<\w{1,30}\|>|<start_function_call>|✿|[ \t]{0,16}to=|\[TOOL_CALLS\]|\]<\]",
@@ -195,7 +200,8 @@ def _judge_special(
     before = "" if thinking else text[max(floor, cluster.start - _FAR) : cluster.start]
     lead = _lead(before, marked=True)
     behind = text[cluster.end : min(cluster.end + _NEAR, ceiling)]
-    behind = _behind_opening(_TEMPLATE_TOKENS.sub("", behind).strip())
+    behind = _NEXT_MESSAGE.sub("", _TEMPLATE_TOKENS.sub("", behind).strip(), count=1)
+    behind = _behind_opening(behind)
     if "quoted" in (lead, behind):
         return "text"
     return "unclear" if lead == "unannounced" or behind == "doubtful" else "call"
@@ -300,6 +306,8 @@ def _behind(behind: str) -> _Behind:
         return "quoted"
     if cues.QUESTION.search(behind):
         return "quoted"
+    if cues.TAKEN_BACK.search(behind) or _remarks(behind):
+        return "doubtful"
     foreign = sum(not char.isascii() for char in behind) > len(behind) // 5
     return "doubtful" if foreign or cues.DOUBTFUL_BEHIND.search(behind) else "harmless"
 
@@ -323,7 +331,14 @@ def _behind_opening(behind: str) -> _Behind:
         return "quoted"
     if cues.QUESTION.search(said):
         return "quoted"
+    if cues.TAKEN_BACK.search(said) or _remarks(behind):
+        return "doubtful"
     return "harmless" if cues.TOLD_BEHIND.search(said) else _behind(said)
+
+
+def _remarks(behind: str) -> bool:
+    """Whether a few words about the calls are all that is said, and not what comes next."""
+    return bool(cues.REMARK.fullmatch(behind)) and not cues.PLAIN_REMARK.match(behind)
 
 
 def _continues(text: str, end: int, start: int, marked: bool) -> bool:

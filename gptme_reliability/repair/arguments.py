@@ -23,6 +23,8 @@ _WRAPPERS: Final = frozenset(
 _MOST_WRAPPERS: Final = 3
 _MILDNESS: Final[tuple[RepairKind, ...]] = ("lossless", "inferred", "lossy")
 _SEPARATORS: Final = ",;\n"
+# Words for an empty list, or for none at all.
+_NO_ITEMS: Final = frozenset({"none", "null", "nil", "undefined", "empty", "n/a", "nothing"})
 
 Repairs = tuple[Repair, ...]
 
@@ -205,9 +207,14 @@ class _Mender:
     def _fitting(self, found: Any, value: Any, schema: Any, path: str) -> Iterator[_Mended]:
         converted: Converted
         for converted in found:
+            if converted.rule == "number_to_string" and self._has_format(schema):
+                continue  # a number is no date, however it is written
             if self._schemas.fits(converted.value, schema):
                 note = _note(converted.rule, path, value, converted.value, converted.kind)
                 yield _Mended(converted.value, (note,))
+
+    def _has_format(self, schema: Any) -> bool:
+        return any("format" in part for part in self._schemas.parts(schema))
 
     def _from_text(
         self, text: str, schema: Any, path: str, types: Sequence[str]
@@ -265,7 +272,7 @@ def _is_one_item(value: Any) -> bool:
     if not isinstance(value, str):
         return True
     text = value.strip()
-    if not text or text[0] in "[{":
+    if not text or text[0] in "[{" or text.lower() in _NO_ITEMS:
         return False
     return not any(separator in text for separator in _SEPARATORS)
 

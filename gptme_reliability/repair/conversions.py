@@ -15,6 +15,8 @@ from gptme_reliability.types import Repair, RepairKind
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _WHOLE: Final = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+# Either a thousand, as much of the world writes it, or a fraction that ends in a nought.
+_THOUSAND: Final = re.compile(r"-?[1-9][0-9]{0,2}\.[0-9]{2}0")
 _EXACT_DIGITS: Final = 15
 _BOOLEANS: Final = {"true": True, "True": True, "false": False, "False": False}
 _NULLS: Final = ("null", "None")
@@ -46,13 +48,15 @@ def _to_integer(value: Any, types: Sequence[str]) -> Converted | None:
         # "-0" is the one spelling that would not come back.
         return None if value == "-0" else Converted(int(value), "string_to_integer", "lossless")
     whole = _WHOLE.fullmatch(value)
-    if whole is None or "number" in types:
+    if whole is None or "number" in types or _THOUSAND.fullmatch(value):
         return None
     return Converted(int(whole[1]), "string_to_integer", "inferred")
 
 
 def _to_number(value: Any, types: Sequence[str]) -> Converted | None:
     if not isinstance(value, str) or not _NUMBER.fullmatch(value) or _INTEGER.fullmatch(value):
+        return None
+    if _THOUSAND.fullmatch(value):
         return None
     number = float(value[:LONGEST_NUMBER])
     if repr(number) == value:

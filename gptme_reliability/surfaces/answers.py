@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.adapters.adapter import Adapter
+from gptme_reliability.adapters.density import too_dense
 from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.server_errors import model_fault
 from gptme_reliability.surfaces.task import MOST_BYTES
@@ -40,7 +41,7 @@ class WholeAnswer:
 def read_whole(status: int, raw: bytes, adapter: Adapter = OPENAI) -> WholeAnswer | None:
     """The model's answer in the bytes of a response; None when there is none, or none that can
     be read."""
-    if len(raw) > MOST_BYTES:
+    if len(raw) > MOST_BYTES or too_dense(raw):
         return None
     if status >= 400:
         fault = model_fault(status, raw)

@@ -15,7 +15,7 @@ from time import sleep
 from typing import Any, Final, TypeVar
 
 from gptme_reliability.surfaces.contracted import Contracted, rebuilt
-from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Send
+from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Send, Wait
 from gptme_reliability.surfaces.host import Host
 from gptme_reliability.surfaces.instead import Instead
 from gptme_reliability.surfaces.memory import Memory
@@ -124,7 +124,7 @@ class _Wire:
             return self._next(effect.response)
         if isinstance(effect, Ask):
             return self._ask(effect)
-        return sleep(effect.seconds)
+        return sleep(effect.seconds) if isinstance(effect, Wait) else None
 
     def _ask(self, effect: Ask) -> Answer | None:
         try:

@@ -55,6 +55,10 @@ class Next:
     response: Response
 
 
+class Turn:
+    """Much may follow, and nothing is asked for: whoever drives may go on with it elsewhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Let so many seconds pass."""
@@ -74,7 +78,9 @@ class Ask:
     body: Mapping[str, Any] | None = None
 
 
-Effect: TypeAlias = Send | Read | Next | Wait | Ask
+TURN: Final = Turn()
+
+Effect: TypeAlias = Send | Read | Next | Turn | Wait | Ask
 
 
 class Body:

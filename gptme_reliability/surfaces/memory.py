@@ -40,9 +40,10 @@ class PendingFeedback:
         """
         if text is None and not self._texts:
             return
+        # A call may be large: nobody else is to wait while it is written.
+        places = [(owner, place(conversation, call)) for call in calls]
         with self._lock:
-            for call in calls:
-                found = owner, place(conversation, call)
+            for found in places:
                 self._texts.pop(found, None)
                 if text is not None:
                     self._texts[found] = text

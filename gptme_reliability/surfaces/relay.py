@@ -18,7 +18,7 @@ from gptme_reliability.surfaces.answers import (
     why,
 )
 from gptme_reliability.surfaces.asking import Asking, Ending, remainder
-from gptme_reliability.surfaces.effects import Body, Effect, Read, Response, Send, Wait
+from gptme_reliability.surfaces.effects import TURN, Body, Effect, Read, Response, Send, Wait
 from gptme_reliability.surfaces.host import Piece
 from gptme_reliability.surfaces.instead import Instead, clearer_event, failed
 from gptme_reliability.surfaces.reading import look
@@ -243,6 +243,7 @@ class Relay:
         self, answer: StreamedAnswer, output: ModelOutput
     ) -> Generator[bytes | Effect, Any, ModelRequest | Ending]:
         """What comes next, with what is clear of a failed answer shown."""
+        yield TURN
         yield from look(self._task, self._asking.request, output, answer.reader.usage)
         step = self._asking.answer(output, answer.reader.usage)
         if isinstance(step, ModelRequest):

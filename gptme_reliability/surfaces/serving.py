@@ -152,6 +152,8 @@ class Serving:
         if found is not None:
             faults = [found.status] if found.body is None else []
             task.report(observe(task.settings, task.request, found.output), faults=faults)
+        elif response.status_code < 400:
+            task.report(None, error=UNKNOWN_SHAPE)
         return Instead(response)
 
     def _whole(self, asking: Asking, response: Response) -> _Steps:

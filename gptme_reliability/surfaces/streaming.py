@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from gptme_reliability.adapters.adapter import Adapter, Heard
+from gptme_reliability.adapters.density import too_dense
 from gptme_reliability.adapters.encoding import decode
 from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.server_errors import error_fault
@@ -181,7 +182,7 @@ class StreamedAnswer:
             self._hold(event.raw, self._fed, 1)
             return
         try:
-            chunk = decode(data)
+            chunk = None if too_dense(event.raw) else decode(data)
         except (ValueError, RecursionError):
             chunk = None
         if not isinstance(chunk, dict):

@@ -18,7 +18,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,18 @@ import aiohttp
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from health_watch import HEALTHY_MS, watching
-from scripted_server import CUT, DONE, ROLE, STOP, TOOLS, call, chunk, completion, text_chunks
+from scripted_server import (
+    CUT,
+    DONE,
+    ROLE,
+    STOP,
+    TOOLS,
+    call,
+    chunk,
+    completion,
+    completion_body,
+    text_chunks,
+)
 
 TOO_LONG_S: Final = 60.0
 LARGE_BYTES: Final = 10_000_000
@@ -36,6 +48,10 @@ STREAM: Final = b"".join([ROLE, *text_chunks("I look around the hall. "), STOP, 
 CUT_STREAM: Final = b"".join([ROLE, *text_chunks("I look. "), *CUT, chunk({}, "length"), DONE])
 PROSE: Final = "Nobody has been here for a while. " * (LARGE_BYTES // 34)
 LONG_CALL: Final = [call("look", {"place": PROSE})]
+NUMBERS: Final = [1] * (LARGE_BYTES // 3)
+DENSE: Final = {**completion_body("It is done."), "logprobs": NUMBERS}
+JSON: Final = {"content-type": "application/json"}
+LONG: Final = {"messages": [{"role": "user", "content": PROSE}]}
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -84,14 +100,14 @@ def said(text: str) -> Callable[[Write], Awaitable[None]]:
 class Fault:
     """What the upstream does, what the client may see, and how often it is chosen.
 
-    ``long`` is a request with a body of 10 MB.
+    ``asks`` is what the request says beside what all do.
     """
 
     does: Callable[[Write], Awaitable[None]]
     seen: frozenset[object]
     stream: bool = False
     weight: int = 20
-    long: bool = False
+    asks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fault(does: Callable[[Write], Awaitable[None]], *seen: object, **more: Any) -> Fault:
@@ -115,7 +131,9 @@ FAULTS: Final = {
     "hostile fences": fault(said("```json\n" * 20_000), 200, weight=2),
     "large text": fault(said(PROSE), 200, weight=1),
     "large call": fault(saying(whole(completion(calls=LONG_CALL).body)), 200, weight=1),
-    "large request": fault(said("It is done."), 200, weight=1, long=True),
+    "large request": fault(said("It is done."), 200, weight=1, asks=LONG),
+    "dense answer": fault(saying(whole(json.dumps(DENSE).encode())), 200, weight=1),
+    "dense request": fault(said("It is done."), 413, weight=1, asks={"logit_bias": NUMBERS}),
     "stream": fault(saying(HEAD, piece(STREAM), END), 200, stream=True),
     "drip": fault(drip, 200, stream=True),
     "cut": fault(saying(HEAD, piece(STREAM[:700])), "broken", 502, stream=True),
@@ -192,13 +210,20 @@ def _model(body: bytes) -> str:
     return name
 
 
+@cache
+def body_of(name: str) -> bytes:
+    fault = FAULTS[name]
+    messages = [{"role": "user", "content": "look around"}]
+    body = {"model": name, "messages": messages, "tools": TOOLS, "stream": fault.stream}
+    return json.dumps({**body, **fault.asks}).encode()
+
+
 async def ask(session: aiohttp.ClientSession, url: str, name: str) -> object:
     """What the client sees: a status, a broken connection, or nothing for it left."""
-    fault = FAULTS[name]
-    messages = [{"role": "user", "content": PROSE if fault.long else "look around"}]
-    body = {"model": name, "messages": messages, "tools": TOOLS, "stream": fault.stream}
     try:
-        async with session.post(f"{url}/chat/completions", json=body) as response:
+        async with session.post(
+            f"{url}/chat/completions", data=body_of(name), headers=JSON
+        ) as response:
             if name == "leaving" and response.status == 200:
                 await response.content.readany()
                 response.close()

@@ -15,11 +15,13 @@ from typing import Any, Final, TypeVar
 from gptme_reliability.adapters.bridge_adapter import Bridged
 from gptme_reliability.adapters.bridge_answer import Translator, to_error, to_message
 from gptme_reliability.adapters.bridge_request import to_openai
+from gptme_reliability.adapters.density import too_dense
 from gptme_reliability.adapters.encoding import encode
 from gptme_reliability.errors import InputError
 from gptme_reliability.surfaces.proxy.chat import Asked
 from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER
 from gptme_reliability.surfaces.proxy.headers import Headers, value_of
+from gptme_reliability.surfaces.proxy.inlet import check_density
 from gptme_reliability.surfaces.proxy.refusing import Refused
 from gptme_reliability.surfaces.proxy.upstream import Answer, Sender, UpstreamFailed
 from gptme_reliability.surfaces.task import MOST_BYTES
@@ -51,28 +53,30 @@ async def bridged(asked: Asked, upstream: Sender) -> tuple[Asked, Sender]:
         message = "there is nothing here: the upstream speaks OpenAI's API"
         raise Refused(404, "not_found", message)
     try:
-        body = await off_the_loop(_translated, asked.body or b"")
+        body, written = await off_the_loop(_translated, asked.body or b"")
     except InputError as error:
         raise Refused(400, "not_translatable", str(error)) from None
     told = replace(
         asked,
         path=_COMPLETIONS,
         headers=_headers(asked.headers),
-        body=encode(body),
+        body=written,
         adapter=Bridged(),
     )
     names = [tool["function"]["name"] for tool in body.get("tools", ())]
     return told, Bridge(upstream, names, streamed=body.get("stream") is True)
 
 
-def _translated(raw: bytes) -> dict[str, Any]:
+def _translated(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    check_density(raw)
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         raise InputError("the request's body is no JSON") from None
     if not isinstance(body, dict):
         raise InputError("the request's body must be an object")
-    return to_openai(body)
+    completion = to_openai(body)
+    return completion, encode(completion)
 
 
 def _headers(headers: Headers) -> Headers:
@@ -125,6 +129,8 @@ class Bridge:
 
 
 def _message(raw: bytes) -> bytes | None:
+    if too_dense(raw):
+        return None
     try:
         message = to_message(json.loads(raw.removeprefix(b"\xef\xbb\xbf")))
     except (ValueError, RecursionError):
@@ -139,7 +145,7 @@ class _Whole(Answer):
         self._answer = answer
         self._status = status
         self._body: bytes | None = body
-        self._read = bytearray()
+        self._parts = []
 
     @property
     def status_code(self) -> int:
@@ -170,7 +176,7 @@ class _Streamed(Answer):
         self._translator: Translator | None = translator
         self._whole: bool | None = None  # unknown until the first byte
         self._size = 0
-        self._read = bytearray()
+        self._parts = []
 
     @property
     def status_code(self) -> int:
@@ -212,7 +218,7 @@ class _Streamed(Answer):
         raw = bytearray(first or b"")
         while len(raw) <= MOST_BYTES and (chunk := await self._answer.next()) is not None:
             raw += chunk
-        return _message(bytes(raw)) or encode(to_error(502, _STRANGE))
+        return await off_the_loop(_message, bytes(raw)) or encode(to_error(502, _STRANGE))
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gptme_reliability.adapters.adapter import Adapter
 from gptme_reliability.surfaces.budgets import Budgets
-from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Response
+from gptme_reliability.surfaces.effects import Ask, Effect, Next, Read, Response, Wait
 from gptme_reliability.surfaces.effects import Send as SendEffect
 from gptme_reliability.surfaces.instead import Instead
 from gptme_reliability.surfaces.memory import Memory
@@ -27,6 +27,7 @@ from gptme_reliability.surfaces.proxy.headers import (
     value_of,
 )
 from gptme_reliability.surfaces.proxy.host import ProxyHost
+from gptme_reliability.surfaces.proxy.inlet import check_density
 from gptme_reliability.surfaces.proxy.metrics import repairs_of
 from gptme_reliability.surfaces.proxy.outlet import Outlet
 from gptme_reliability.surfaces.proxy.refusing import failure_event
@@ -109,7 +110,7 @@ async def offer(
     """What is to be done about a request.
 
     Raises:
-        Refused: nobody knows how its model is to be sampled.
+        Refused: it is too dense, or nobody knows how its model is to be sampled.
     """
     raw = asked.body
     if asked.method != "POST" or raw is None:
@@ -119,7 +120,7 @@ async def offer(
     if adapter is None:
         return Offer(asked, None, sender)
     work = partial(_aside, len(raw) > HEAVY)
-    body = await work(read_object, raw)
+    body = await work(_read, raw)
     if body is None:
         return Offer(asked, None, sender)
     bound = None
@@ -132,6 +133,11 @@ async def offer(
     wanted = adapter.wanted(body)
     task = await work(prepare, host, "", body, memory, adapter) if wanted else None
     return Offer(asked, task, bound or sender)
+
+
+def _read(raw: bytes) -> dict[str, Any] | None:
+    check_density(raw)
+    return read_object(raw)
 
 
 async def _aside(heavy: bool, work: Callable[..., Any], *given: Any) -> Any:
@@ -161,6 +167,7 @@ class Chat:
         self._ask = ask
         self._opened: list[Answer] = []
         self._mode = task.settings.mode
+        self._size = len(asked.body or b"")
 
     async def run(self) -> None:
         """Serve it.
@@ -168,7 +175,9 @@ class Chat:
         Raises:
             UpstreamFailed: there is no answer, and the client was sent nothing yet.
         """
-        drive: Drive[Reply] = Drive(Serving(self._task, UpstreamFailed).run(), self._perform)
+        drive: Drive[Reply] = Drive(
+            Serving(self._task, UpstreamFailed).run(), self._perform, self._size
+        )
         try:
             shown = await drive.piece()
             assert shown is None, "a response was shown before there was one"
@@ -191,12 +200,10 @@ class Chat:
         if isinstance(effect, SendEffect):
             return await self._send(effect.content)
         if isinstance(effect, Read):
-            answer = _answer(effect.response)
-            await answer.read(MOST_BYTES)
-            return len(answer.content)
+            return await _answer(effect.response).read(MOST_BYTES)
         if isinstance(effect, Ask):
             return await self._ask(effect.path, effect.body)
-        return await asyncio.sleep(effect.seconds)
+        return await asyncio.sleep(effect.seconds) if isinstance(effect, Wait) else None
 
     async def _send(self, content: bytes | None) -> Answer:
         asked = self._asked
@@ -234,7 +241,7 @@ class Chat:
         await self._outlet.finish()
 
     async def _stream(self, stream: Stream) -> None:
-        drive: Drive[Instead | None] = Drive(stream.steps, self._perform)
+        drive: Drive[Instead | None] = Drive(stream.steps, self._perform, self._size)
         upstream = _answer(stream.response)
         headers = for_client(upstream.headers, REWRITTEN)
         if self._mode == "on" and upstream.status_code < 400:

@@ -187,7 +187,7 @@ class _Counted(Answer):
 
     def __init__(self, count: int) -> None:
         self._body: bytes | None = encode({"input_tokens": count})
-        self._read = bytearray()
+        self._parts = []
 
     @property
     def status_code(self) -> int:

@@ -22,7 +22,7 @@ WORKER: Final = ThreadPoolExecutor(1, "reliability")
 class Drive(Generic[_Result]):
     """The bytes that steps show, with everything else they ask for done on the way.
 
-    ``result`` is there behind the last bytes.
+    ``asked`` is the size of the request in bytes; ``result`` is there behind the last bytes.
     """
 
     result: _Result
@@ -31,9 +31,11 @@ class Drive(Generic[_Result]):
         self,
         steps: Generator[bytes | Effect, Any, _Result] | Generator[Effect, Any, _Result],
         perform: Callable[[Effect], Awaitable[Any]],
+        asked: int,
     ) -> None:
         self._steps = steps
         self._perform = perform
+        self._asked = asked
         self._taken = 0
         self._working: asyncio.Future[Any] | None = None
 
@@ -48,7 +50,7 @@ class Drive(Generic[_Result]):
             try:
                 value = await self._perform(step)
             except UpstreamFailed as error:
-                step = self._advance(self._steps.throw, error)
+                step = await self._step(self._steps.throw, error, self._asked)
             else:
                 step = await self._resume(value)
         return step
@@ -65,10 +67,17 @@ class Drive(Generic[_Result]):
         # An answer gives its bytes or, read at once, their number.
         self._taken += len(value) if isinstance(value, bytes) else 0
         self._taken += value if isinstance(value, int) else 0
-        if self._taken <= HEAVY:
-            return self._advance(self._steps.send, value)
+        # Pieces of an answer have nothing to do with the request, all other steps may.
+        asked = 0 if isinstance(value, bytes) else self._asked
+        return await self._step(self._steps.send, value, asked)
+
+    async def _step(
+        self, advance: Callable[[Any], bytes | Effect], given: Any, asked: int
+    ) -> bytes | Effect | None:
+        if self._taken + asked <= HEAVY:
+            return self._advance(advance, given)
         loop = asyncio.get_running_loop()
-        self._working = loop.run_in_executor(WORKER, self._advance, self._steps.send, value)
+        self._working = loop.run_in_executor(WORKER, self._advance, advance, given)
         step: bytes | Effect | None = await asyncio.shield(self._working)
         return step
 

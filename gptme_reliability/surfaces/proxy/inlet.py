@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from gptme_reliability.adapters.density import MOST_MARKS, too_dense
 from gptme_reliability.surfaces.proxy.headers import Headers, value_of
 from gptme_reliability.surfaces.proxy.refusing import Refused
 
@@ -61,6 +62,20 @@ async def _in_time(receive: Receive, seconds: float) -> MutableMapping[str, Any]
             return await receive()
     else:
         return await asyncio.wait_for(receive(), seconds)
+
+
+def check_density(body: bytes) -> None:
+    """Let a body pass that can be read without holding up all other requests.
+
+    Raises:
+        Refused: there is too much JSON outside its strings.
+    """
+    if too_dense(body):
+        message = (
+            f"the request's body has more than {MOST_MARKS} characters outside its JSON strings,"
+            " white space aside: send fewer tools, or long lists as text"
+        )
+        raise Refused(413, "request_too_dense", message)
 
 
 def _too_large(most: int) -> Refused:

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeAlias
 
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+# A piece at a time, so that others get their turn between them.
+_PIECE: Final = 256 * 1024
 COMMENT: Final = b": working on it\n\n"
 # A length in such a head is that of a body which does not come.
 _WITHOUT_BODY: Final = frozenset({204, 304})
@@ -50,6 +52,9 @@ class Outlet:
         """Send the last bytes."""
         async with self._lock:
             self._promised = None
+            if len(chunk) > _PIECE:
+                await self._body(chunk)
+                chunk = b""
             await self._out({"type": "http.response.body", "body": chunk})
 
     async def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -95,7 +100,9 @@ class Outlet:
 
     async def _body(self, chunk: bytes) -> None:
         self._between_events = chunk.endswith(_EVENT_ENDS)
-        await self._out({"type": "http.response.body", "body": chunk, "more_body": True})
+        for at in range(0, len(chunk), _PIECE):
+            piece = chunk[at : at + _PIECE]
+            await self._out({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def _out(self, message: MutableMapping[str, Any]) -> None:
         if self.status in _WITHOUT_BODY and "body" in message:

@@ -44,7 +44,7 @@ class Answer:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self._read = bytearray()
+        self._parts: list[bytes] = []
         self._ended = False
 
     @property
@@ -60,7 +60,9 @@ class Answer:
     @property
     def content(self) -> bytes:
         """What ``read`` has read; all of the body, unless that is too large."""
-        return bytes(self._read)
+        if len(self._parts) != 1:
+            self._parts = [b"".join(self._parts)]
+        return self._parts[0]
 
     async def next(self) -> bytes | None:
         """The next bytes; None behind the last.
@@ -77,14 +79,17 @@ class Answer:
         self._ended = not chunk
         return chunk or None
 
-    async def read(self, most: int) -> None:
-        """Read all of it, or a little more than ``most`` bytes.
+    async def read(self, most: int) -> int:
+        """Read all of it, or a little more than ``most`` bytes; return how many were read.
 
         Raises:
             UpstreamFailed: it broke off or fell silent.
         """
-        while len(self._read) <= most and (chunk := await self.next()) is not None:
-            self._read += chunk
+        size = sum(map(len, self._parts))
+        while size <= most and (chunk := await self.next()) is not None:
+            self._parts.append(chunk)
+            size += len(chunk)
+        return size
 
     def close(self) -> None:
         """Let go of the connection, which ends the request where it is not answered yet."""
