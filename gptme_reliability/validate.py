@@ -197,11 +197,13 @@ def _validator(tool: ToolDefinition) -> Validator:
 @lru_cache(maxsize=512)
 def _compiled(text: str, name: str) -> Validator:
     from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
+    from jsonschema.validators import Draft202012Validator, validator_for
     from jsonschema_specifications import REGISTRY
 
     schema = _without_unusable_patterns(json.loads(text))
-    cls = validator_for(schema)
+    if not isinstance(schema.get("$schema", ""), str):  # it names no draft, and means nothing else
+        del schema["$schema"]
+    cls = validator_for(schema, default=Draft202012Validator)
     try:
         cls.check_schema(schema)
     except SchemaError as error:

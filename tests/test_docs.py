@@ -58,7 +58,7 @@ THEIRS: Final = frozenset(
 FOREIGN: Final = frozenset(
     (
         *("AsyncOpenAI", "ModelRetry", "NativeOutput", "toolChoice"),
-        *("SO_REUSEPORT", "call_0", "context_management", "SOURCE_DATE_EPOCH"),
+        *("SO_REUSEPORT", "call_0", "SOURCE_DATE_EPOCH"),
     )
 )
 """Names of other programs."""

@@ -295,7 +295,7 @@ REFUSED = [
     ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "bash_20250124"),
     ({"tools": [{**OFFER[0], "defer_loading": True}]}, "defer_loading"),
     ({"extra_body": {"mcp_servers": [{}]}}, "mcp_servers"),
-    ({"extra_body": {"context_management": {}}}, "context_management"),
+    ({"extra_body": {"container": "c"}}, "container"),
     ({"messages": [{"role": "user", "content": [{"type": "document", "source": {}}]}]}, "document"),
     ({"messages": [*MESSAGES, {"role": "assistant", "content": "I"}]}, "beginning of an answer"),
     ({"messages": [{"role": "user", "content": [{"type": "search_result"}]}]}, "search_result"),

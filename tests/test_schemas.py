@@ -63,6 +63,18 @@ def test_a_question_names_the_bound(schema: Any, written: Any, phrase: str) -> N
     assert phrase in verdict.feedback
 
 
+@pytest.mark.parametrize(
+    "draft",
+    ["https://json-schema.org/schema", "", "no\nURL", None, 7, True, ["a"], {"a": 1}],
+    ids=repr,
+)
+def test_a_draft_that_nobody_knows_changes_nothing(draft: Any) -> None:
+    """Arguments are held against the schema, as the newest draft has it."""
+    parameters = {"$schema": draft, "type": "object", "required": ["place"]}
+    output = ModelOutput(tool_calls=[call("use", "{}")])
+    assert isinstance(check(output, [tool(parameters)], Policy(retries=1)), Retry)
+
+
 # --- read -------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from gptme_reliability.adapters.overflow import Overflow
 from gptme_reliability.types import (
     Accept,
     Call,
@@ -142,6 +143,9 @@ class Adapter(Protocol):
 
     def writer(self, model: str, created: int) -> AnswerWriter:
         """Writes one; ``created`` is the time in seconds since 1970."""
+
+    def too_long(self, raw: bytes, found: Overflow) -> bytes:
+        """The body of an error that says how a prompt does not fit, from the server's own."""
 
     def error_event(self, raw: bytes) -> bytes:
         """A server's error body as the event that the SDK raises from."""

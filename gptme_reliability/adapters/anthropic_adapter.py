@@ -10,7 +10,9 @@ from gptme_reliability.adapters import anthropic_request, anthropic_response
 from gptme_reliability.adapters.anthropic_messages import ORIGIN, Block
 from gptme_reliability.adapters.anthropic_stream import AnthropicReader
 from gptme_reliability.adapters.anthropic_writing import AnthropicWriter, event
+from gptme_reliability.adapters.encoding import encode
 from gptme_reliability.adapters.error_texts import LONGEST_MESSAGE, read_error
+from gptme_reliability.adapters.overflow import Overflow, error_for, told_by_anthropic
 from gptme_reliability.types import Accept, ModelFacts, ModelOutput, ModelRequest, Reject, Repair
 
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
@@ -98,6 +100,12 @@ class Anthropic:
     def writer(self, model: str, created: int) -> AnthropicWriter:
         """Writes a stream of events."""
         return AnthropicWriter(model)
+
+    def too_long(self, raw: bytes, found: Overflow) -> bytes:
+        """The error with both numbers and the setting, behind the words of this API."""
+        error = error_for(raw, found)["error"]
+        message = f"{told_by_anthropic(found)}. {error['message']}"
+        return encode({"type": "error", "error": {**error, "message": message}})
 
     def error_event(self, raw: bytes) -> bytes:
         """The error as an event, with all that the server said."""

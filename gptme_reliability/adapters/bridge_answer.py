@@ -6,13 +6,14 @@ Nothing is judged here: a call that cannot be read arrives as one that cannot be
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gptme_reliability.adapters.anthropic_response import empty_answer, thought
 from gptme_reliability.adapters.anthropic_writing import event
 from gptme_reliability.adapters.density import too_dense
-from gptme_reliability.adapters.error_texts import LONGEST_MESSAGE, read_error
+from gptme_reliability.adapters.error_texts import LONGEST_MESSAGE, messages_of, read_error
 from gptme_reliability.adapters.openai_response import (
     is_completion,
     read_reasoning,
@@ -40,12 +41,24 @@ ERROR_TYPES: Final = {
 }
 """What Anthropic's API calls an error, by its status."""
 
+# How servers say that a model sees no pictures: llama.cpp, vLLM, LM Studio, OpenAI's own.
+_BLIND: Final = re.compile(
+    r"image input is not supported|is not a multimodal model|does not support images"
+    r"|image_url is only supported",
+    re.IGNORECASE,
+)
+_PICTURE: Final = b'"image_url"'
+_HEAD: Final = 500
 _QUOTED: Final = "failed_generation"
 """Where servers put what the model wrote and they could not read."""
 
 
-def to_message(body: Any) -> dict[str, Any] | None:
-    """A whole completion as a message; None for what is no completion."""
+def to_message(body: Any, mark: str = "") -> dict[str, Any] | None:
+    """A whole completion as a message; None for what is no completion.
+
+    ``mark`` is a part of the message's id.  Clients take messages with one id for parts of one
+    message, and servers give few ids, or always the same.
+    """
     if not is_completion(body):
         return None
     output = read_response(body)
@@ -53,28 +66,37 @@ def to_message(body: Any) -> dict[str, Any] | None:
     if output.text:
         content.append({"type": "text", "text": output.text})
     content += [_whole_call(call) for call in output.tool_calls]
-    message = empty_answer(_named(body), output.model or "")
+    message = empty_answer(_named(body, mark), output.model or "")
     message["content"] = content
     message.update(_ending(output, first_choice(body)))
     message["usage"] = {**message["usage"], **_usage(body.get("usage"))}
     return message
 
 
-def to_error(status: int, raw: bytes) -> dict[str, Any]:
-    """An error as Anthropic's API has it, with all that tells whose fault it was."""
-    return _error(read_error(raw), ERROR_TYPES.get(status, "api_error"))
+def to_error(status: int, raw: bytes, asked: bytes = b"") -> tuple[int, dict[str, Any]]:
+    """An error's status and body as Anthropic's API has it, with all that tells whose fault it was.
+
+    ``asked`` is the request's body.  A model that cannot see a picture in it never will: by
+    Anthropic's words for that Claude Code leaves it out and goes on, where it would ask again.
+    """
+    error = read_error(raw)
+    said = next(messages_of(error), "")
+    if _PICTURE in asked and _BLIND.search(said[:_HEAD]):
+        return 400, _error(f"Could not process image: {said[:_HEAD]}", ERROR_TYPES[400])
+    return status, _error(error, ERROR_TYPES.get(status, "api_error"))
 
 
 class Translator:
     """Turns the bytes of one streamed completion into those of a streamed message.
 
     Texts go on at once.  Calls come at the end, put together: servers send them in all manner
-    of pieces, and a message has its blocks one after the other.
+    of pieces, and a message has its blocks one after the other.  ``mark``: see ``to_message``.
     """
 
-    def __init__(self, tool_names: Iterable[str] = ()) -> None:
+    def __init__(self, tool_names: Iterable[str] = (), mark: str = "") -> None:
         self._events = EventReader()
         self._reader = StreamReader(tool_names)
+        self._mark = mark
         self._choice: Mapping[str, Any] = {}
         self._begun = False
         self._over = False
@@ -136,7 +158,7 @@ class Translator:
         if self._begun or not self._reader.template:
             return b""
         self._begun = True
-        message = empty_answer(_named(self._reader.template), self._model)
+        message = empty_answer(_named(self._reader.template, self._mark), self._model)
         message["usage"].update(_usage(self._reader.usage), output_tokens=0)
         return event({"type": "message_start", "message": message})
 
@@ -193,8 +215,9 @@ def _refusal(delta: Mapping[str, Any]) -> str | None:
     return said if isinstance(said, str) else None
 
 
-def _named(body: Mapping[str, Any]) -> dict[str, Any]:
-    named = {"id": f"msg_{body['id']}"} if isinstance(body.get("id"), str) else {}
+def _named(body: Mapping[str, Any], mark: str) -> dict[str, Any]:
+    parts = [part for part in (body.get("id"), mark) if isinstance(part, str) and part]
+    named = {"id": "_".join(["msg", *parts])} if parts else {}
     return {**named, **({"model": body["model"]} if isinstance(body.get("model"), str) else {})}
 
 

@@ -18,6 +18,7 @@ from gptme_reliability.adapters.openai_stream import (
     write_delta,
     write_end,
 )
+from gptme_reliability.adapters.overflow import Overflow, error_for
 from gptme_reliability.adapters.sse import DONE, encode_event
 from gptme_reliability.types import (
     Accept,
@@ -96,6 +97,10 @@ class OpenAI:
     def writer(self, model: str, created: int) -> OpenAIWriter:
         """Writes a stream of chunks."""
         return OpenAIWriter(model, created)
+
+    def too_long(self, raw: bytes, found: Overflow) -> bytes:
+        """The error with both numbers and the setting."""
+        return encode(error_for(raw, found))
 
     def error_event(self, raw: bytes) -> bytes:
         """The error as the data of an event."""

@@ -7,7 +7,6 @@ OpenAI's code for it, which makes gptme compact the conversation.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -188,9 +187,18 @@ def error_for(body: bytes, found: Overflow) -> dict[str, Any]:
     return {"error": {**fresh, "message": told(found) + quoted}}
 
 
-def error_bytes(body: bytes, found: Overflow) -> bytes:
-    """The same as the body of a response."""
-    return json.dumps(error_for(body, found)).encode()
+def told_by_anthropic(found: Overflow) -> str:
+    """The same in the words of Anthropic's API, which its clients look for.
+
+    Claude Code shortens its conversation by itself for the one, and asks for less for the other.
+    Source: Claude Code 2.1.197, tried with both.
+    """
+    if found.prompt is None or found.room is None:
+        return "prompt is too long"
+    if found.answer is None or not _fits(found):
+        return f"prompt is too long: {found.prompt} tokens > {found.room} maximum"
+    total = f"{found.prompt} + {found.answer} > {found.room}"
+    return f"input length and `max_tokens` exceed context limit: {total}"
 
 
 def _numbers(found: Overflow) -> str:

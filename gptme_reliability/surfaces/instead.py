@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gptme_reliability.adapters.error_texts import read_error
-from gptme_reliability.adapters.overflow import (
-    error_bytes,
-    overflow,
-    overflow_of,
-    status_for,
-)
+from gptme_reliability.adapters.overflow import overflow, overflow_of, status_for
 from gptme_reliability.adapters.sse import EventReader
 from gptme_reliability.surfaces.effects import Response
 from gptme_reliability.surfaces.task import Task
@@ -34,7 +29,7 @@ def failed(task: Task, response: Response) -> Instead:
     found = overflow(response.status_code, response.content) if task.settings.own_server else None
     if found is None:
         return Instead(response)
-    clearer = status_for(response.status_code), error_bytes(response.content, found)
+    clearer = status_for(response.status_code), task.adapter.too_long(response.content, found)
     return Instead(response, clearer=clearer)
 
 
@@ -45,4 +40,4 @@ def clearer_event(task: Task, raw: bytes) -> bytes:
     found = overflow_of(read_error(said.encode())) if said and task.settings.own_server else None
     if said is None or found is None:
         return raw
-    return task.adapter.error_event(error_bytes(said.encode(), found))
+    return task.adapter.error_event(task.adapter.too_long(said.encode(), found))

@@ -115,6 +115,8 @@ def _task(
     facts = adapter.limits(settings.facts, request)
     if facts is not settings.facts:
         settings = replace(settings, facts=facts)
+    if _counts_only(adapter.view(body)):
+        settings = replace(settings, policy=replace(settings.policy, retries=0))
     if settings.mode == "observe":
         return Task(host, settings, request, (), streamed, adapter=adapter)
     said = request.messages
@@ -137,6 +139,14 @@ def _task(
         memory=memory,
         adapter=adapter,
     )
+
+
+def _counts_only(body: Mapping[str, Any]) -> bool:
+    """Whether the answer does not matter: Claude Code counts a prompt's tokens in this way.
+
+    No second answer of one token could be longer.
+    """
+    return 1 in (body.get("max_tokens"), body.get("max_completion_tokens"))
 
 
 def _question(settings: Settings, messages: Sequence[Mapping[str, Any]], all_of_it: str) -> str:

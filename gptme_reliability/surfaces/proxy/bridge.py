@@ -7,9 +7,13 @@ when it comes back, whether anybody checks it or not.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from gptme_reliability.adapters.bridge_adapter import Bridged
@@ -26,12 +30,18 @@ from gptme_reliability.surfaces.proxy.refusing import Refused
 from gptme_reliability.surfaces.proxy.upstream import Answer, Sender, UpstreamFailed
 from gptme_reliability.surfaces.task import MOST_BYTES
 
+LOG: Final = logging.getLogger(__name__)
+
 _MESSAGES: Final = "/messages"
 _COMPLETIONS: Final = "/chat/completions"
 _KEY: Final = b"x-api-key"
 _AUTHORIZATION: Final = b"authorization"
 _OF_ANTHROPIC: Final = (_KEY, b"anthropic-", b"x-stainless-")
 _OF_THE_BODY: Final = frozenset({b"content-length", b"content-encoding", b"content-type"})
+_EFFORT: Final = "reasoning_effort"
+_REFUSES: Final = frozenset({400, 422})
+# How servers say that a model does not think, or not that much: Ollama and vLLM, among others.
+_OF_THINKING: Final = re.compile(rb"reasoning|think", re.IGNORECASE)
 _STRANGE: Final = b'{"error": {"message": "the upstream sent what is no chat completion"}}'
 
 _Result = TypeVar("_Result")
@@ -64,7 +74,8 @@ async def bridged(asked: Asked, upstream: Sender) -> tuple[Asked, Sender]:
         adapter=Bridged(),
     )
     names = [tool["function"]["name"] for tool in body.get("tools", ())]
-    return told, Bridge(upstream, names, streamed=body.get("stream") is True)
+    mark = hashlib.blake2b(asked.body or b"", digest_size=6).hexdigest()
+    return told, Bridge(upstream, names, mark, streamed=body.get("stream") is True)
 
 
 def _translated(raw: bytes) -> tuple[dict[str, Any], bytes]:
@@ -96,43 +107,76 @@ async def off_the_loop(work: Callable[[bytes], _Result], raw: bytes) -> _Result:
 
 
 class Bridge:
-    """Sends chat completions and brings back messages."""
+    """Sends chat completions and brings back messages, whose ids have ``mark`` in them."""
 
-    def __init__(self, upstream: Sender, tool_names: list[str], *, streamed: bool) -> None:
+    def __init__(
+        self, upstream: Sender, tool_names: list[str], mark: str, *, streamed: bool
+    ) -> None:
         self._upstream = upstream
         self._tool_names = tool_names
+        self._mark = mark
         self._streamed = streamed
+        self._thoughtless = False
 
     async def send(
         self, method: str, path: str, headers: Headers, body: bytes | None, *, decode: bool = False
     ) -> Answer:
         """Send a request; see ``Upstream``."""
-        answer = await self._upstream.send(method, path, headers, body, decode=True)
+        answer = await self._sent(method, path, headers, body)
         try:
             if answer.status_code < 300 and self._streamed:
-                return _Streamed(answer, Translator(self._tool_names))
+                return _Streamed(answer, Translator(self._tool_names, self._mark), self._mark)
             await answer.read(MOST_BYTES)
-            return await self._whole(answer)
+            return await self._whole(answer, body or b"")
         except BaseException:
             answer.close()
             raise
 
-    async def _whole(self, answer: Answer) -> Answer:
+    async def _sent(self, method: str, path: str, headers: Headers, body: bytes | None) -> Answer:
+        """The upstream's answer.
+
+        How much to think is a wish that clients send to whatever model they talk to; one that
+        cannot is asked without it.
+        """
+        given = body or b""
+        less = await off_the_loop(_without_effort, given) if self._thoughtless else None
+        answer = await self._upstream.send(method, path, headers, less or body, decode=True)
+        if less is not None or answer.status_code not in _REFUSES:
+            return answer
+        try:
+            await answer.read(MOST_BYTES)
+            less = await off_the_loop(_without_effort, given)
+        except BaseException:
+            answer.close()
+            raise
+        if less is None or not _OF_THINKING.search(answer.content):
+            return answer
+        answer.close()
+        self._thoughtless = True
+        LOG.info("the upstream refuses the request for its %s, and is asked without", _EFFORT)
+        return await self._upstream.send(method, path, headers, less, decode=True)
+
+    async def _whole(self, answer: Answer, asked: bytes) -> Answer:
         raw, status = answer.content, answer.status_code
         if status < 300 and len(raw) <= MOST_BYTES:
-            message = await off_the_loop(_message, raw)
+            message = await off_the_loop(partial(_message, mark=self._mark), raw)
             if message is not None:
                 return _Whole(answer, status, message)
-        if status < 400:
-            return _Whole(answer, 502, encode(to_error(502, _STRANGE)))
-        return _Whole(answer, status, encode(to_error(status, raw)))
+        status, error = to_error(502, _STRANGE) if status < 400 else to_error(status, raw, asked)
+        return _Whole(answer, status, encode(error))
 
 
-def _message(raw: bytes) -> bytes | None:
+def _without_effort(raw: bytes) -> bytes | None:
+    """The body of a request without its effort; None where it has none."""
+    body = json.loads(raw)
+    return encode(body) if body.pop(_EFFORT, None) is not None else None
+
+
+def _message(raw: bytes, mark: str) -> bytes | None:
     if too_dense(raw):
         return None
     try:
-        message = to_message(json.loads(raw.removeprefix(b"\xef\xbb\xbf")))
+        message = to_message(json.loads(raw.removeprefix(b"\xef\xbb\xbf")), mark)
     except (ValueError, RecursionError):
         return None
     return None if message is None else encode(message)
@@ -171,8 +215,9 @@ class _Whole(Answer):
 class _Streamed(Answer):
     """An answer that is put in other words as it comes."""
 
-    def __init__(self, answer: Answer, translator: Translator) -> None:
+    def __init__(self, answer: Answer, translator: Translator, mark: str) -> None:
         self._answer = answer
+        self._mark = mark
         self._translator: Translator | None = translator
         self._whole: bool | None = None  # unknown until the first byte
         self._size = 0
@@ -218,7 +263,8 @@ class _Streamed(Answer):
         raw = bytearray(first or b"")
         while len(raw) <= MOST_BYTES and (chunk := await self._answer.next()) is not None:
             raw += chunk
-        return await off_the_loop(_message, bytes(raw)) or encode(to_error(502, _STRANGE))
+        message = await off_the_loop(partial(_message, mark=self._mark), bytes(raw))
+        return message or encode(to_error(502, _STRANGE)[1])
 
     def close(self) -> None:
         """Let go of the connection."""
