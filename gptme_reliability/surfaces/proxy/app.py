@@ -30,7 +30,7 @@ from gptme_reliability.surfaces.proxy.counting import CountingHost, counting, is
 from gptme_reliability.surfaces.proxy.guard import Guard
 from gptme_reliability.surfaces.proxy.headers import for_client, value_of
 from gptme_reliability.surfaces.proxy.host import ProxyHost
-from gptme_reliability.surfaces.proxy.inlet import Departure, Gone, read_body
+from gptme_reliability.surfaces.proxy.inlet import Departure, Gone, Inlet, uncancel
 from gptme_reliability.surfaces.proxy.metrics import Metrics
 from gptme_reliability.surfaces.proxy.options import ModelSettings, Options
 from gptme_reliability.surfaces.proxy.outlet import Outlet, Ticker
@@ -185,7 +185,7 @@ class Service:
         except asyncio.CancelledError:
             if not (done.left or outlet.stalled or outlet.overdue):
                 raise
-            _uncancel(task)
+            uncancel(task)
             done.why = _why_ended(outlet)
             if outlet.overdue and outlet.status is None:
                 late = Refused(504, "request_timeout", "the request took too long")
@@ -216,7 +216,12 @@ class Service:
     ) -> None:
         options, headers = self._options, scope["headers"]
         path = _path(scope)
-        body = await read_body(receive, headers, options.most_body, options.stall)
+        inlet = Inlet(receive, task, options.stall)
+        self._ticker.inlets.add(inlet)
+        try:
+            body = await inlet.body(headers, options.most_body)
+        finally:
+            self._ticker.inlets.discard(inlet)
         done.departure = Departure(scope["state"].setdefault(DEPARTURES, set()), task)
         asked = Asked(scope["method"], path, headers, body)
         if is_count(scope["method"], path):
@@ -343,10 +348,3 @@ def _why_ended(outlet: Outlet) -> str:
     if outlet.overdue:
         return "overdue"
     return "client_stalled" if outlet.stalled else "client_left"
-
-
-def _uncancel(task: asyncio.Task[Any]) -> None:
-    """The cancellation was ours and is over; Python 3.10 does not count them."""
-    uncancel = getattr(task, "uncancel", None)
-    if uncancel is not None:
-        uncancel()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
@@ -22,46 +21,65 @@ class Gone(Exception):
     """The client left."""
 
 
-async def read_body(receive: Receive, headers: Headers, most: int, stall: float) -> bytes | None:
-    """The body of a request; None where it has none.
+class Inlet:
+    """The body of one request, as it comes.
 
-    Raises:
-        Refused: it is larger than ``most`` bytes, nothing came for ``stall`` seconds, it took
-            many times as long, or it is in a transfer coding of which the next would not know.
-        Gone: the client left.
+    Made for one task that reads it; ``Ticker`` looks after it while that task waits.
     """
-    declared, coding = value_of(headers, b"content-length"), value_of(headers, b"transfer-encoding")
-    if declared is None and coding is None:
-        return None
-    if coding is not None and coding.strip().lower() != b"chunked":
-        raise Refused(501, "transfer_coding", "only chunked is taken as Transfer-Encoding")
-    if declared is not None and int(declared) > most:
-        raise _too_large(most)
-    parts: list[bytes] = []
-    size = 0
-    until = time.monotonic() + _DRIPPING * stall
-    while True:
-        try:
-            message = await _in_time(receive, min(stall, until - time.monotonic()))
-        except asyncio.TimeoutError:
-            raise Refused(408, "request_timeout", "the request's body did not come") from None
-        if message["type"] == "http.disconnect":
-            raise Gone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > most:
+
+    def __init__(self, receive: Receive, task: asyncio.Task[Any], stall: float) -> None:
+        self._receive = receive
+        self._task = task
+        self._stall = stall
+        self._began = self._moved = time.monotonic()
+        self._late = False
+
+    def tick(self, now: float) -> None:
+        """End it where nothing came for ``stall`` seconds, or it took many times as long."""
+        silent = now - self._moved > self._stall
+        if not self._late and (silent or now - self._began > _DRIPPING * self._stall):
+            self._late = True
+            self._task.cancel()
+
+    async def body(self, headers: Headers, most: int) -> bytes | None:
+        """The body of the request; None where it has none.
+
+        Raises:
+            Refused: it is larger than ``most`` bytes, did not come in time, or is in a transfer
+                coding of which the next would not know.
+            Gone: the client left.
+        """
+        declared = value_of(headers, b"content-length")
+        coding = value_of(headers, b"transfer-encoding")
+        if declared is None and coding is None:
+            return None
+        if coding is not None and coding.strip().lower() != b"chunked":
+            raise Refused(501, "transfer_coding", "only chunked is taken as Transfer-Encoding")
+        if declared is not None and int(declared) > most:
             raise _too_large(most)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+        try:
+            return await self._all(most)
+        except asyncio.CancelledError:
+            if not self._late:
+                raise
+            uncancel(self._task)
+            raise Refused(408, "request_timeout", "the request's body did not come") from None
 
-
-async def _in_time(receive: Receive, seconds: float) -> MutableMapping[str, Any]:
-    if sys.version_info >= (3, 11):
-        async with asyncio.timeout(seconds):  # at half the price of the other
-            return await receive()
-    else:
-        return await asyncio.wait_for(receive(), seconds)
+    async def _all(self, most: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            self._moved = time.monotonic()
+            part = message.get("body", b"")
+            size += len(part)
+            if size > most:
+                raise _too_large(most)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
 
 
 def check_density(body: bytes) -> None:
@@ -102,3 +120,10 @@ class Departure:
     def stop(self) -> None:
         """The response is finished."""
         self._waiting.discard(self)
+
+
+def uncancel(task: asyncio.Task[Any]) -> None:
+    """The cancellation was ours and is over; Python 3.10 does not count them."""
+    counted = getattr(task, "uncancel", None)
+    if counted is not None:
+        counted()

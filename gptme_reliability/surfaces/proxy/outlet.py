@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from gptme_reliability.surfaces.proxy.inlet import Inlet
+
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # A piece at a time, so that others get their turn between them.
@@ -115,13 +117,14 @@ class Outlet:
 
 
 class Ticker:
-    """Looks after all responses that are under way."""
+    """Looks after all bodies and responses that are under way."""
 
     def __init__(self, keep_alive: float, stall: float, longest: float) -> None:
         self._keep_alive = keep_alive
         self._stall = stall
         self._longest = longest
         self._comments: set[asyncio.Future[None]] = set()
+        self.inlets: set[Inlet] = set()
         self.outlets: set[Outlet] = set()
 
     async def run(self) -> None:
@@ -130,6 +133,8 @@ class Ticker:
         while True:
             await asyncio.sleep(pause)
             now = time.monotonic()
+            for inlet in tuple(self.inlets):
+                inlet.tick(now)
             for outlet in tuple(self.outlets):
                 wanted = outlet.tick(now, self._keep_alive, self._stall, self._longest)
                 if wanted is not None:
