@@ -36,6 +36,7 @@ _REPEATED: Final = {
     "mixed lists": '[("shell", {"command": "ls"}), ',
     # markers
     "hermes openers": "<tool_call>",
+    "escaped behind markers": ' with functools[{\\"name',
     "hermes pairs": "<tool_call></tool_call>",
     "hermes with junk": "<tool_call>{x",
     "hermes, open strings": '<tool_call>{"name": "shell", "arguments": {"a": "x</tool_call>',

@@ -72,7 +72,7 @@ class _Block:
         self._closed = False
         self._opened_at = -1
         self._token_end = 0
-        # How far tokens were stepped over.
+        # How far it was read in vain.
         self.reached = 0
         # Laguna writes this tag for its own; anywhere else it holds what a user said.
         self._in_user_tag = False
@@ -92,6 +92,7 @@ class _Block:
             self._closed = found.closed and not self._dialect
             if any(call.flaw is not None for call in found.calls):
                 if position == start and self._mentioned(start, found):
+                    self.reached = max(self.reached, found.end)
                     return None
                 end = self._behind_broken(position, found.end)
             position = self._skip(end)

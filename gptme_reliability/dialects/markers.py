@@ -170,7 +170,9 @@ FILLING: Final = re.compile(
 LONGEST: Final = max(len(marker.token) for marker in MARKERS) + 24
 
 
-_SUFFIX_BEGUN: Final = re.compile(r":(?:o(?:p(?:e(?:n(?:s(?:o(?:u(?:r(?:ce?)?)?)?)?)?)?)?)?)?\Z")
+_SUFFIX_BEGUN: Final = re.compile(
+    r":(?:o(?:p(?:e(?:n(?:s(?:o(?:u(?:r(?:ce?)?)?)?)?)?)?)?)?)?\Z", re.IGNORECASE
+)
 
 
 def may_become_opener(tail: str) -> bool:
