@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gptme_reliability.errors import NothingFound
+    from gptme_reliability.errors import ContractError, NothingFound, ReliabilityError
     from gptme_reliability.gate import Gate
     from gptme_reliability.pipeline import check
     from gptme_reliability.surfaces.python_tools import python_tool
@@ -39,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Accept",
     "Call",
+    "ContractError",
     "Event",
     "Gate",
     "ModelFacts",
@@ -50,6 +51,7 @@ __all__ = [
     "Prerequisite",
     "RefusedCall",
     "Reject",
+    "ReliabilityError",
     "Repair",
     "Retry",
     "RunResult",
@@ -65,9 +67,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ContractError": "errors",
     "Event": "surfaces.run",
     "Gate": "gate",
     "NothingFound": "errors",
+    "ReliabilityError": "errors",
     "RunResult": "surfaces.run",
     "check": "pipeline",
     "python_tool": "surfaces.python_tools",

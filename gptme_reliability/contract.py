@@ -137,6 +137,8 @@ def facts_of(identity: Identity, card: Card | None, mode: CardMode | None = None
         tool_choice=False if card is not None and card.force is False else None,
         source=words.card_id(card) if card else None,
         temperature=_admitted(card.values.get(_TEMPERATURE)) if card else None,
+        # A published one is that of the model's own template, of which servers take the tokens.
+        dialect=card.dialect if card is not None and card.source.grade == "own" else None,
     )
 
 

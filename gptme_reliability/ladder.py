@@ -232,7 +232,7 @@ class Ladder:
         return replace(asked, request=request)
 
     def _prompted(self, rung: Rung | None, told: ModelRequest) -> Asked:
-        dialect = dialect_for(self._facts.family)
+        dialect = dialect_for(self._facts.family, self._facts.dialect)
         shaped = prompting.prompted(told, dialect, self._policy.language)
         return Asked(shaped, rung, self._request.tools)
 

@@ -27,6 +27,7 @@ from gptme_reliability.dialects.surroundings import after_leaked_tokens
 from gptme_reliability.distance import fold
 from gptme_reliability.echo import EchoGuard
 from gptme_reliability.enforce import Judged
+from gptme_reliability.given import refuse_wrong
 from gptme_reliability.native import read_native
 from gptme_reliability.resolve import callable_names, resembles
 from gptme_reliability.settle import settle
@@ -65,7 +66,9 @@ def check(
 
     Raises:
         ToolDefinitionError: the parameters of a tool in question are no JSON schema.
+        TypeError: an argument is of another type; one line says what it should be.
     """
+    refuse_wrong(output, tools, policy, messages, facts)
     text = output.text or ""
     if not tools:
         return Accept(text=text, refused=_not_on_offer(output.tool_calls or (), policy))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gptme_reliability.dialects.encode import ENCODERS, HOST_DIALECTS
 from gptme_reliability.distance import fold
 
 DEFAULT: Final = "hermes"
@@ -75,11 +76,14 @@ _DIALECTS: Final[Mapping[str, str]] = {
 """Dialects by the beginning of a family's name, folded; the longest beginning counts."""
 
 
-def dialect_for(family: str | None) -> str:
+def dialect_for(family: str | None, said: str | None = None) -> str:
     """The dialect, of those that ``encode`` can write, that models of a family know best.
 
     ``family`` is a name as in ``ModelFacts.family``, in any spelling: ``qwen2.5``, ``Llama-3.1``.
+    ``said`` is the dialect that somebody named; one that cannot be written is passed over.
     """
+    if said in ENCODERS and said not in HOST_DIALECTS:
+        return said
     folded = fold((family or "").rpartition("/")[2])
     known = max((name for name in _DIALECTS if folded.startswith(name)), key=len, default=None)
     return DEFAULT if known is None else _DIALECTS[known]

@@ -235,11 +235,17 @@ FAULTS: Final[tuple[Words, ...]] = (
         "它写在 {name} 之后，而同一回答中在那之后的调用都不会运行",
     ),
     # Which tool, and which arguments.
+    Words(
+        "no tools were on offer for {count} more calls either",
+        "另有 {count} 个调用，同样没有可用的工具",
+    ),
+    Words("no tools were on offer", "没有可用的工具"),
     Words("the call names no tool", "调用没有写明工具"),
     Words("there is no tool {name}", "没有工具 {name}"),
     Words("arguments must be given by name", "参数必须带上名称"),
     Words("the call has no 'arguments' object", "调用没有 'arguments' 对象"),
     Words("unexpected key {key} in the call", "调用中有多余的键 {key}"),
+    Words("{key} says that the call is not meant", "{key} 表示这个调用并非本意"),
     Words("the call's keys leave two readings: {keys}", "调用的键有两种读法：{keys}"),
     Words("the call is no object with a function in it", "调用不是含有 function 的对象"),
     Words(

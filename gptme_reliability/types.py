@@ -12,6 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from gptme_reliability.errors import ToolDefinitionError
+from gptme_reliability.fitting import (
+    AMOUNT,
+    COUNT,
+    FLAG,
+    Kind,
+    instance_of,
+    one_of,
+    or_none,
+    refuse_unfit,
+    set_of,
+    tuple_of,
+)
 from gptme_reliability.schemas import as_meant
 
 RepairKind: TypeAlias = Literal["lossless", "inferred", "lossy", "presentation"]
@@ -285,6 +297,31 @@ class Order:
     before: tuple[Prerequisite, ...] = ()
 
 
+_POLICY: Final[Mapping[str, Kind]] = {
+    "allow": set_of(get_args(RepairKind)),
+    "partial": one_of(get_args(Partial)),
+    "retries": COUNT,
+    "max_added_tokens": or_none(COUNT),
+    "max_added_seconds": or_none(AMOUNT),
+    "backoff": AMOUNT,
+    "loops": COUNT,
+    "resolve": FLAG,
+    "aliases": FLAG,
+    "max_calls": COUNT,
+    "max_chars": COUNT,
+    "max_cost_reading": COUNT,
+    "max_cost_writing": COUNT,
+    "echo_guard": FLAG,
+    "failed": one_of(get_args(Failed)),
+    "feedback_chars": COUNT,
+    "language": one_of(get_args(Language)),
+    "rungs": tuple_of(ALL_RUNGS),
+    "respond": or_none(FLAG),
+    "force": or_none(FLAG),
+    "order": or_none(instance_of(Order)),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the user allows.
@@ -312,8 +349,12 @@ class Policy:
     ``failed`` says whether the model sees what it is asked to mend, ``feedback_chars`` how many
     characters it is told about it at most, and ``language`` in which language.
     ``rungs`` are the ways in which it may be asked again.  ``respond`` offers it a tool for
-    talking, None to do so for models known to be small.  ``force`` lets it be made to call or
-    to talk through that tool: True always, None when asking did not help, False never.
+    talking, None to do so for models known to be small.
+    ``force`` lets it be made to call or to talk through that tool: True always, None when asking
+    did not help, False never.
+
+    Raises:
+        ValueError: a value is none of its field; one line says which are.
     """
 
     allow: frozenset[RepairKind] = frozenset({"lossless", "inferred"})
@@ -338,6 +379,10 @@ class Policy:
     force: bool | None = None
     order: Order | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what would fail, or count as something else, far from here."""
+        refuse_unfit(self, _POLICY)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
@@ -347,6 +392,8 @@ class ModelFacts:
     ``response_format`` say whether the server does what a request with them asks for;
     ``structured`` is the key under which it takes a schema, if not OpenAI's.
     ``temperature`` is the lowest and the highest that the model is to run with.
+    ``dialect`` is the one that it writes calls in when the tools are told in words, whatever its
+    family.
     """
 
     family: str | None = None
@@ -359,6 +406,7 @@ class ModelFacts:
     source: str | None = None
     structured: Structured | None = None
     temperature: tuple[float, float] | None = None
+    dialect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

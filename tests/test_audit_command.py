@@ -18,7 +18,9 @@ from typing import Any, Final
 import pytest
 from audit_logs import LEAK, LEAKED, lay_out, write
 
+from gptme_reliability.audit.counting import Key, Tally
 from gptme_reliability.audit.finding import default_dir
+from gptme_reliability.audit.words import summary
 from gptme_reliability.cli import main
 
 COMMAND: Final = [sys.executable, "-m", "gptme_reliability.cli", "audit"]
@@ -143,6 +145,19 @@ def test_what_is_no_file_is_no_branch(tmp_path: Path) -> None:
     assert report(logs)["logs"]["found"] == 1
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "1 of 1 log, 1 message, 0 answers, 1 call run\n1 failure (- per 100 answers)\n1 line "),
+        (2, "2 of 2 logs, 2 messages, 0 answers, 2 calls run\n2 failures (- per 100 answers)\n2 l"),
+    ],
+)
+def test_one_is_no_plural(count: int, said: str) -> None:
+    tally = Tally(logs=count, found=count, messages=count, calls=count, broken_lines=count)
+    tally.failures[Key("lost", "shell", "tool", "tiny")] = count
+    assert "\n".join(summary(tally, interrupted=False)).startswith(said)
+
+
 def test_broken_lines_are_counted_and_skipped(tmp_path: Path) -> None:
     """Half a line, bytes that are no text, and JSON that is no message cost nothing else."""
     logs = lay_out(tmp_path, LEAKED)
@@ -155,7 +170,7 @@ def test_broken_lines_are_counted_and_skipped(tmp_path: Path) -> None:
     assert made["broken_lines"] == 6
     assert (made["messages"], made["failures"]["total"]) == (8, 2)
     assert made["costliest"][0]["line"] == 8
-    assert "6 lines are no messages and were skipped" in run(logs).stdout
+    assert "6 lines skipped: no message can be read there" in run(logs).stdout
 
 
 def test_what_no_terminal_can_show(tmp_path: Path) -> None:

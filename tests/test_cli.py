@@ -59,6 +59,14 @@ def rows(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def test_the_package_is_the_command() -> None:
+    """``python -m gptme_reliability`` is what is installed as ``gptme-reliability``."""
+    command = [sys.executable, "-m", "gptme_reliability"]
+    done = subprocess.run([*command, "check"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: gptme-reliability check ")
+
+
 def test_version() -> None:
     """The version, and nothing else."""
     assert run("--version").stdout.decode() == f"gptme-reliability {__version__}\n"

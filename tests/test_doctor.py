@@ -303,6 +303,77 @@ def test_settings(
     assert fix in found.fix
 
 
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The config of the project in the working directory, to be written."""
+    (tmp_path / "repo").mkdir()
+    monkeypatch.chdir(tmp_path / "repo")
+    return tmp_path / "repo" / "gptme.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", [("ok", "{file} sets nothing of the plugin")]),
+        (
+            "[plugin.reliability]\nretries = 1\npolicy.loops = 2",
+            [("ok", "{file} sets retries = 1, policy.loops = 2")],
+        ),
+        (
+            '[plugin.reliability.models."local/*"]\nretries = 2\n'
+            '[plugin.reliability.models."other/*"]\nretries = 1',
+            [("ok", "{file} sets retries = 2")],
+        ),
+        (
+            "[plugin.reliability]\necho_guard = false\nretries = 1",
+            [
+                ("ok", "{file} sets retries = 1"),
+                (
+                    "warn",
+                    "{file} [plugin.reliability]: echo_guard = false is ignored; only your own "
+                    "config or the environment may set it so",
+                ),
+            ],
+        ),
+        (
+            "[plugin.reliability]\nretrys = 1",
+            [
+                ("ok", "{file} sets nothing of the plugin"),
+                ("warn", "{file}: [plugin.reliability] has an"),
+            ],
+        ),
+        (
+            '[env]\nRELIABILITY_RETRIES = "1"',
+            [
+                ("ok", "{file} sets nothing of the plugin"),
+                ("warn", "{file}: [env] RELIABILITY_RETRIES is ignored; a project cannot set it"),
+            ],
+        ),
+        ("retries = = 1", [("fail", "gptme cannot read the gptme.toml of {folder}: Unexpected")]),
+    ],
+)
+def test_the_project_of_the_working_directory(
+    text: str, found: list[tuple[str, str]], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What its config sets, and what of it is ignored and why."""
+    project.write_text(text)
+    main(["doctor", "--json", "--model", MODEL])
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    told = [(one["state"], one["says"]) for one in checks if one["check"] == "project"]
+    assert len(told) == len(found)
+    for (state, says), (wanted, begin) in zip(told, found, strict=True):
+        assert state == wanted
+        assert says.startswith(begin.format(file=project, folder=project.parent))
+
+
+def test_the_model_of_the_project_is_looked_at(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As gptme does where nobody says which."""
+    project.write_text(f'[env]\nMODEL = "{MODEL}"')
+    assert MODEL in run(capsys)[1]["model"]["says"]
+
+
 @pytest.mark.parametrize(
     ("release", "state"),
     [("0.31.0", "fail"), ("0.35.1", "ok"), ("0.36.0", "warn"), ("1.0.0rc1", "warn")],

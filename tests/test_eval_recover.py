@@ -178,7 +178,6 @@ def test_report() -> None:
 def test_selection() -> None:
     """Only some families, and no more rows than asked for."""
     assert "rows that expect calls: 1;" in run(CORPUS, "--only", "native/*").stdout
-    assert "no rows" in run(CORPUS, "--only", "nobody").stdout
     assert "rows that expect calls: 2; " in run(CORPUS, "--limit", "3").stdout
 
 
@@ -270,6 +269,13 @@ def test_wrong_files(name: str, content: bytes | None, says: str, tmp_path: Path
     (line,) = done.stderr.splitlines()
     assert line.startswith("gptme-reliability: ")
     assert says in line
+
+
+def test_a_family_that_no_row_is_of() -> None:
+    """A pattern that was misspelt is no measurement."""
+    done = run(CORPUS, "--only", "zzz")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "gptme-reliability: no row is of a family like 'zzz'\n"
 
 
 def test_compressed_corpus(tmp_path: Path) -> None:

@@ -217,6 +217,11 @@ def test_a_file_of_scenarios(tmp_path: Path) -> None:
     path.write_text(json.dumps(RECORDED) + "\n\n{}\n")
     with pytest.raises(InputError, match="line 3: a scenario needs an 'id'"):
         read_scenarios(path)
+    path.write_text("[1]\n")
+    with pytest.raises(
+        InputError, match=r"own\.jsonl, line 1 must be a JSON object, not an array$"
+    ):
+        read_scenarios(path)
     path.write_text(json.dumps(RECORDED) + "\n")
     assert [scenario.id for scenario in read_scenarios(path)] == ["lamp"]
     path.write_text("\n")

@@ -14,7 +14,7 @@ import gptme_reliability
 PACKAGE = Path(gptme_reliability.__file__).parent
 LAYERS = (
     (
-        *("types", "errors", "distance", "aliases"),
+        *("types", "errors", "distance", "aliases", "fitting"),
         *("schemas", "schema_keywords", "schema_values", "type_names"),
         *("identity", "model_names"),
     ),
@@ -41,6 +41,7 @@ LAYERS = (
             "refusals",
             "lint",
             "host_writing",
+            "given",
         ),
     ),
     ("pipeline", "in_text"),

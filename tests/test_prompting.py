@@ -431,6 +431,22 @@ def test_the_dialect_of_a_family(family: str | None, dialect: str) -> None:
     assert prompted(request(), dialect_for(family)).tools == ()
 
 
+@pytest.mark.parametrize(
+    ("said", "dialect"),
+    [
+        (None, "hermes"),
+        ("qwen3_coder", "qwen3_coder"),
+        ("plain_json", "plain_json"),
+        ("harmony", "hermes"),  # nothing writes it
+        ("gptme_xml", "hermes"),  # a host's, not a model's
+        ("no dialect", "hermes"),
+    ],
+)
+def test_the_dialect_that_somebody_named(said: str | None, dialect: str) -> None:
+    """It counts before the family's where it can be written."""
+    assert dialect_for("qwen2.5", said) == dialect
+
+
 def test_a_list_is_read_without_the_marker_that_servers_take_out() -> None:
     """Control tokens do not come back in the text."""
     written = encode([Call("save", {"path": "a", "content": "b"})], dialect_for("mistral"))

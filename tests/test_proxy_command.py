@@ -76,6 +76,19 @@ def test_quiet_and_the_key_from_the_environment() -> None:
     assert err == ""
 
 
+def test_the_plugins_variables_are_said_to_have_no_effect() -> None:
+    """Whoever sets one sees at once that it does not count, and what does."""
+    theirs = {"GPTME_RELIABILITY_RETRIES": "0", "GPTME_RELIABILITY_TRACE": "off"}
+    with started("--quiet", *UP, GPTME_RELIABILITY_PROXY_KEY="a-long-secret", **theirs) as (
+        process,
+        _,
+    ):
+        assert process.stderr is not None
+        line = process.stderr.readline()
+    assert "GPTME_RELIABILITY_RETRIES, GPTME_RELIABILITY_TRACE are for gptme" in line
+    assert "--set" in line and "secret" not in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -11,6 +11,7 @@ from gptme_reliability import Accept, ModelFacts, ModelOutput, Reject, Retry, To
 NAMES = [
     "Accept",
     "Call",
+    "ContractError",
     "Event",
     "Gate",
     "ModelFacts",
@@ -22,6 +23,7 @@ NAMES = [
     "Prerequisite",
     "RefusedCall",
     "Reject",
+    "ReliabilityError",
     "Repair",
     "Retry",
     "RunResult",
@@ -70,6 +72,7 @@ def test_values() -> None:
         "source",
         "structured",
         "temperature",
+        "dialect",
     ]
     assert fields(Accept) == ["calls", "text", "repairs", "refused", "written"]
     assert fields(Retry)[:4] == ["feedback", "violations", "calls", "text"]

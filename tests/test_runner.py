@@ -128,7 +128,7 @@ def test_a_faulty_call_is_asked_for_again() -> None:
     assert "city" in json.dumps(script.bodies()[1]["messages"][1:])
     kinds = ["asked", "asked", "called", "returned", "asked", "answered"]
     assert [event.kind for event in events] == kinds
-    assert [event.turn for event in events] == [1, 1, 1, 1, 2, 2]
+    assert [event.number for event in events] == [1, 1, 1, 1, 2, 2]
     assert not events[0].text and "city" in events[1].text
     assert events[-1].result == result
     assert len(result.attempts) == 3 and len(result.messages) == 4
@@ -300,11 +300,11 @@ def test_a_call_without_an_offer_is_no_silence() -> None:
     assert not result.calls and well_formed(result)
 
 
-def test_max_turns() -> None:
+def test_max_answers() -> None:
     """A model that never answers is stopped, its last results in the conversation."""
     model = Model(*(calls(("weather", {"city": name})) for name in "ABCDE"))
-    result = run_tools(model, "hi", [weather], max_turns=3)
-    assert (result.stopped, len(model.asked), len(result.calls)) == ("max_turns", 3, 3)
+    result = run_tools(model, "hi", [weather], max_answers=3)
+    assert (result.stopped, len(model.asked), len(result.calls)) == ("max_answers", 3, 3)
     assert well_formed(result) and result.messages[-1]["role"] == "tool"
 
 

@@ -17,6 +17,7 @@ from gptme_reliability.cards.matching import find
 from gptme_reliability.data import card_dirs
 from gptme_reliability.errors import ReliabilityError
 from gptme_reliability.identity import identify
+from gptme_reliability.lint.rules import counted
 
 _FEWEST_TALKS: Final = 3
 _SHARE_OF_TALKS: Final = 50
@@ -108,14 +109,14 @@ def _reasons(failures: int, helped: int, asked: int, kinds: Mapping[str, int]) -
         yield "Nothing failed: nothing to switch on."
         return
     if helped:
-        yield f"The plugin answers {helped} of these {failures} failures."
+        yield f"The plugin answers {helped} of {counted(failures, 'failure')}."
         if asked:
             yield f"{asked} of them by asking the model again: it must be able to do better."
     else:
         yield "Nothing in this package would have helped against these failures."
     for kind, sentence in _SENTENCES.items():
         if count := kinds.get(kind, 0):
-            yield sentence.format(times=f"{count} time" if count == 1 else f"{count} times")
+            yield sentence.format(times=counted(count, "time"))
 
 
 _SENTENCES: Final[Mapping[str, str]] = {

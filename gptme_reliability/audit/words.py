@@ -18,6 +18,7 @@ from gptme_reliability.audit.figures import (
     share,
 )
 from gptme_reliability.commands.printing import print_table, visible
+from gptme_reliability.lint.rules import counted
 
 
 def print_report(tally: Tally, advice: Sequence[Advice], *, interrupted: bool) -> None:
@@ -36,20 +37,24 @@ def summary(tally: Tally, *, interrupted: bool) -> list[str]:
     """What was read, and how much of it failed, in a few lines."""
     answers = tally.answers.total()
     lines = [
-        f"{tally.logs} of {tally.found} logs, {tally.messages} messages, {answers} answers, "
-        f"{tally.calls} calls run",
-        f"{tally.total} failures ({_per_hundred(tally.total, answers)} per 100 answers)",
+        f"{tally.logs:,} of {counted(tally.found, 'log')}, {counted(tally.messages, 'message')}, "
+        f"{counted(answers, 'answer')}, {counted(tally.calls, 'call')} run",
+        f"{counted(tally.total, 'failure')} ({_per_hundred(tally.total, answers)} per 100 answers)",
     ]
     if interrupted:
         lines.insert(0, "interrupted: this is what was known by then")
     asides = (
-        (tally.broken_lines, "lines are no messages and were skipped"),
-        (tally.unreadable, "logs could not be read"),
-        (tally.doubtful, "answers may have been meant as calls; nothing shows it, so not counted"),
-        (tally.other_requests, "requests failed on the way to the server; not counted"),
-        (tally.unanswered, "logs end with a question that nobody answered; not counted"),
+        (tally.broken_lines, "line", "skipped: no message can be read there"),
+        (tally.unreadable, "log", "could not be read"),
+        (tally.doubtful, "answer", "may have meant to call; nothing shows it, so not counted"),
+        (tally.other_requests, "request", "failed on the way to the server; not counted"),
+        (tally.unanswered, "log", "ended with a question that nobody answered; not counted"),
     )
-    return [*lines, *(f"{count} {what}" for count, what in asides if count)]
+    return [*lines, *(f"{counted(count, noun)} {what}" for count, noun, what in asides if count)]
+
+
+def _failed(advice: Advice) -> str:
+    return f"{counted(advice.failures, 'failure')} in {counted(advice.answers, 'answer')}"
 
 
 def _per_hundred(count: int, answers: int) -> str:
@@ -91,7 +96,7 @@ def _costliest(tally: Tally) -> None:
 
 def _advice(advice: Sequence[Advice]) -> None:
     for one in advice:
-        print(f"\n{visible(one.model)}: {one.failures} failures in {one.answers} answers")
+        print(f"\n{visible(one.model)}: {_failed(one)}")
         for sentence in one.why:
             print(f"  {sentence}")
         if one.config:

@@ -102,6 +102,8 @@ class Card:
     ``default``: the model runs in this mode when nobody says anything.
     ``silent``: the vendor recommends nothing, the user has to choose.
     ``required``: values that the source calls indispensable.
+    ``dialect``: how the model writes calls; in a user's own card also how it is asked to, where
+    its server takes no tools.
     ``reasoning``: opening and closing tag.
     ``native_tools``, ``force``: whether the model calls tools through its own template, and
     whether a forced choice of tool helps it.

@@ -57,9 +57,9 @@ def _findings(model: str | None, endpoint: str | None) -> Iterator[Finding]:
         yield from _elsewhere()
         usual = os.environ.get("OPENAI_BASE_URL")
     else:
-        from gptme_reliability.surfaces.gptme.checkup import examine, session, unreadable
+        from gptme_reliability.surfaces.gptme.checkup import examine, read_config, session
 
-        if fault := unreadable():
+        if fault := read_config(Path.cwd()):
             yield fault
             return
         used = session(model)

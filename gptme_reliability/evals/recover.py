@@ -83,7 +83,7 @@ def recover(
     showed text too early; 130 on Ctrl-C, after the table of the rows that were finished.
 
     Raises:
-        InputError: the corpus or the results file cannot be used.
+        InputError: the corpus or the results file cannot be used, or no row is to be measured.
     """
     broken, interrupted = 0, False
     with ExitStack() as stack:
@@ -111,6 +111,8 @@ def recover(
                 show(item, len(done))
         except KeyboardInterrupt:
             interrupted = True
+    if not (done or broken or interrupted):
+        raise InputError(f"no row is of a family like {measure.only!r}")
     done.sort(key=lambda result: result.line)
     print_report(done, broken, fails)
     if interrupted:

@@ -32,10 +32,10 @@ from gptme_reliability.types import (
     Retry,
 )
 
-Stopped: TypeAlias = Literal["answered", "max_turns", "rejected", "interrupted"]
+Stopped: TypeAlias = Literal["answered", "max_answers", "rejected", "interrupted"]
 """Why a run ended.
 
-``answered``: the model had no more calls to make.  ``max_turns``: it went on calling.
+``answered``: the model had no more calls to make.  ``max_answers``: it went on calling.
 ``rejected``: what it wrote could not be run however often it was asked, or its calls failed
 again and again.  ``interrupted``: by Ctrl-C, or by cancelling.
 """
@@ -70,11 +70,12 @@ class Event:
 
     ``asked``: a request is about to be sent; ``text`` is the feedback when it is sent again.
     ``called``: a ``call`` is about to run.  ``returned`` and ``failed``: it has, with ``text``.
-    ``answered`` and ``stopped`` come last, with the ``result``.  ``turn`` counts from 1.
+    ``answered`` and ``stopped`` come last, with the ``result``.  ``number`` counts the
+    model's answers from 1; one that is asked for again is still the same.
     """
 
     kind: EventKind
-    turn: int
+    number: int
     text: str = ""
     call: Call | None = None
     result: RunResult | None = None
@@ -84,13 +85,13 @@ class Event:
 class Limits:
     """How far a run may go: answers, answers in a row that only fail, seconds for a call."""
 
-    turns: int
+    answers: int
     failures: int
     timeout: float | None
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Answer:
     """An answer whose calls run; ``pending`` is to be said together with their results."""
 
     message: dict[str, Any]
@@ -99,14 +100,14 @@ class _Turn:
 
 
 class Run:
-    """Stepped by whoever does the I/O: ``exchange``, ``take``, ``close_turn``, until ``over``."""
+    """Stepped by whoever does the I/O: ``exchange``, ``take``, ``close_answer``, until ``over``."""
 
     def __init__(
         self,
         request: ModelRequest,
         tools: Mapping[str, PythonTool],
         policy: Policy,
-        facts: ModelFacts | None,
+        facts: ModelFacts,
         limits: Limits,
         on_event: Callable[[Event], None] | None,
     ) -> None:
@@ -117,20 +118,20 @@ class Run:
         self._limits = limits
         self._on_event = on_event
         self._messages: list[Mapping[str, Any]] = list(request.messages)
-        self._attempts: list[list[Attempt]] = []  # of each turn
-        self._budget = Budget(policy)  # of the turn at hand
+        self._attempts: list[list[Attempt]] = []  # of each answer
+        self._budget = Budget(policy)  # of the answer at hand
         self._learned = Learned()
         self._asked = request
         self._usages: list[Mapping[str, Any] | None] = []
         self._repairs: list[Repair] = []
         self._calls: list[CallResult] = []
-        self._failures = 0  # turns in a row
-        self._turn: _Turn | None = None
+        self._failures = 0  # answers in a row
+        self._answer: _Answer | None = None
         self._text = ""
         self._stopped: Stopped = "interrupted"  # unless it comes to an end
         self.over = False
 
-    # --- one turn -------------------------------------------------------------------------
+    # --- one answer -----------------------------------------------------------------------
 
     def exchange(self) -> Exchange:
         """The next exchange with the model."""
@@ -172,7 +173,9 @@ class Run:
             "tool_calls": [write_call(call, extras) for call in calls],
         }
         refused = "\n".join(refusal_lines(verdict)) if isinstance(verdict, Reject) else None
-        self._turn = _Turn(message, [not_run(call) for call in calls], outcome.pending or refused)
+        self._answer = _Answer(
+            message, [not_run(call) for call in calls], outcome.pending or refused
+        )
         return [self._job(position, call) for position, call in enumerate(calls)]
 
     def called(self, job: Job) -> None:
@@ -185,26 +188,26 @@ class Run:
         self._note(job, result)
         self._tell("failed" if result.failed else "returned", result.content, job.call)
 
-    def close_turn(self) -> None:
-        """All calls of the turn have run: their results go into the conversation."""
-        turn = self._record()
-        if turn is None:
+    def close_answer(self) -> None:
+        """All calls of the answer have run: their results go into the conversation."""
+        answer = self._record()
+        if answer is None:
             return
-        failed = all(result.failed for result in turn.results)
+        failed = all(result.failed for result in answer.results)
         self._failures = self._failures + 1 if failed else 0
         if self._failures >= self._limits.failures:
             self._stop("rejected")
             self._text = f"(stopped: all calls of {self._failures} answers in a row failed)"
-        elif len(self._attempts) >= self._limits.turns:
-            self._stop("max_turns")
+        elif len(self._attempts) >= self._limits.answers:
+            self._stop("max_answers")
 
-    def _record(self) -> _Turn | None:
-        """The turn at hand, which becomes part of the conversation."""
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            self._calls += turn.results
-            self._messages += [turn.message, *_result_messages(turn)]
-        return turn
+    def _record(self) -> _Answer | None:
+        """The answer at hand, which becomes part of the conversation."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            self._calls += answer.results
+            self._messages += [answer.message, *_result_messages(answer)]
+        return answer
 
     # --- the end --------------------------------------------------------------------------
 
@@ -219,7 +222,7 @@ class Run:
             text=self._text,
             messages=tuple(self._messages),
             calls=tuple(self._calls),
-            attempts=tuple(attempt for turn in self._attempts for attempt in turn),
+            attempts=tuple(attempt for answer in self._attempts for attempt in answer),
             repairs=tuple(self._repairs),
             usage=sum_usage(self._usages),
             stopped=self._stopped,
@@ -237,8 +240,8 @@ class Run:
         return Job(position, call, tool, timeout)
 
     def _note(self, job: Job, result: CallResult) -> None:
-        if self._turn is not None:
-            self._turn.results[job.position] = result
+        if self._answer is not None:
+            self._answer.results[job.position] = result
 
     def _tell(
         self,
@@ -251,12 +254,12 @@ class Run:
             self._on_event(Event(kind, len(self._attempts), text, call, result))
 
 
-def _result_messages(turn: _Turn) -> list[dict[str, Any]]:
+def _result_messages(answer: _Answer) -> list[dict[str, Any]]:
     """A tool message for each call; the last one also says what is pending."""
-    contents = [result.content for result in turn.results]
-    if turn.pending:
-        contents[-1] = f"{contents[-1]}\n\n{turn.pending}"
+    contents = [result.content for result in answer.results]
+    if answer.pending:
+        contents[-1] = f"{contents[-1]}\n\n{answer.pending}"
     return [
         {"role": "tool", "tool_call_id": result.call.id, "content": content}
-        for result, content in zip(turn.results, contents, strict=True)
+        for result, content in zip(answer.results, contents, strict=True)
     ]

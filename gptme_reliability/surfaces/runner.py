@@ -13,6 +13,7 @@ from typing import Any
 
 from gptme_reliability.errors import InputError
 from gptme_reliability.exchange import drive, drive_async
+from gptme_reliability.surfaces.facts import with_name
 from gptme_reliability.surfaces.models import asker, asker_async, is_sdk
 from gptme_reliability.surfaces.python_tools import ToolEntry, python_tools
 from gptme_reliability.surfaces.run import Event, Limits, Run, RunResult
@@ -29,7 +30,7 @@ def run_tools(
     policy: Policy = Policy(),
     facts: ModelFacts | None = None,
     params: Mapping[str, Any] | None = None,
-    max_turns: int = 20,
+    max_answers: int = 20,
     max_failures: int = 5,
     max_parallel: int = 8,
     timeout: float | None = 120.0,
@@ -41,6 +42,8 @@ def run_tools(
     ``ModelRequest`` to a ``ModelOutput`` or to a chat completion (dict or object).
     ``tools`` are functions, pairs of a tool definition and a function, or what ``python_tool``
     makes of one.  ``params`` is the rest of the request's body (``temperature`` …).
+    ``facts`` is what you know of the model; what it leaves open is taken from the name
+    ``model``: its family, its size and its quantisation.
 
     Every answer is checked and asked for again as ``policy`` allows; a function only ever gets
     arguments that satisfy its schema.  An exception it raises is a result for the model: its
@@ -68,9 +71,10 @@ def run_tools(
     """
     ask = asker(client)
     request = _request(client, messages, model, params)
-    limits = _limits(max_turns, max_failures, max_parallel, timeout)
+    limits = _limits(max_answers, max_failures, max_parallel, timeout)
     parallel = max_parallel if policy.order is None else 1  # side by side is no order
-    run = Run(request, python_tools(tools), policy, facts, limits, on_event)
+    known = with_name(model, facts)
+    run = Run(request, python_tools(tools), policy, known, limits, on_event)
 
     def send(request: ModelRequest) -> ModelOutput:
         run.asking(request)
@@ -81,7 +85,7 @@ def run_tools(
         while not run.over:
             outcome = drive(run.exchange(), send, time.sleep)
             run_jobs(run.take(outcome), parallel, run)
-            run.close_turn()
+            run.close_answer()
         return run.finish()
     except KeyboardInterrupt:
         return run.interrupt()
@@ -99,7 +103,7 @@ async def run_tools_async(
     policy: Policy = Policy(),
     facts: ModelFacts | None = None,
     params: Mapping[str, Any] | None = None,
-    max_turns: int = 20,
+    max_answers: int = 20,
     max_failures: int = 5,
     max_parallel: int = 8,
     timeout: float | None = 120.0,
@@ -118,9 +122,10 @@ async def run_tools_async(
     """
     ask = asker_async(client)
     request = _request(client, messages, model, params)
-    limits = _limits(max_turns, max_failures, max_parallel, timeout)
+    limits = _limits(max_answers, max_failures, max_parallel, timeout)
     parallel = max_parallel if policy.order is None else 1  # side by side is no order
-    run = Run(request, python_tools(tools), policy, facts, limits, on_event)
+    known = with_name(model, facts)
+    run = Run(request, python_tools(tools), policy, known, limits, on_event)
 
     async def send(request: ModelRequest) -> ModelOutput:
         run.asking(request)
@@ -131,7 +136,7 @@ async def run_tools_async(
         while not run.over:
             outcome = await drive_async(run.exchange(), send, asyncio.sleep)
             await run_jobs_async(run.take(outcome), parallel, run)
-            run.close_turn()
+            run.close_answer()
         return run.finish()
     except (KeyboardInterrupt, asyncio.CancelledError, Exception):
         run.interrupt()
@@ -156,7 +161,7 @@ def _request(
     return ModelRequest(tuple(map(dict, said)), model=model, params=dict(params or {}))
 
 
-def _limits(turns: int, failures: int, parallel: int, timeout: float | None) -> Limits:
-    if min(turns, failures, parallel) < 1:
-        raise InputError("max_turns, max_failures and max_parallel must be at least 1")
-    return Limits(turns, failures, timeout)
+def _limits(answers: int, failures: int, parallel: int, timeout: float | None) -> Limits:
+    if min(answers, failures, parallel) < 1:
+        raise InputError("max_answers, max_failures and max_parallel must be at least 1")
+    return Limits(answers, failures, timeout)

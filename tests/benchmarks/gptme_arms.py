@@ -1,7 +1,7 @@
 """Every scenario of the tables through the real gptme, without and with the plugin.
 
 Run ``python tests/benchmarks/gptme_arms.py``; it takes up to 40 minutes on 2 cores.
-It prints the table of the README: how many runs came to which end.
+It prints the table of the README: how many runs came to which end; a terminal shows how far it is.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from rich.console import Console
+from rich.progress import Progress
 from scenario_tables import DEFECTS, MUST_NOT_EXECUTE
 
 from gptme_reliability.evals.gptme_run import run_gptme
@@ -32,6 +34,12 @@ ENDS = (
 )
 
 
+def progress_bar() -> Progress:
+    """A bar on a terminal; nothing where nobody looks."""
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
 def main() -> None:
     scenarios = (*DEFECTS, *MUST_NOT_EXECUTE)
     jobs = [(s, streamed) for s in scenarios for streamed in (False, True)]
@@ -39,15 +47,18 @@ def main() -> None:
     counts: list[Counter[str]] = []
     launcher = Launcher(warm=True)
     try:
-        for plugin in (False, True):
+        with progress_bar() as progress:
+            for plugin, words in ((False, "gptme alone"), (True, "with the plugin")):
 
-            def end(job: tuple[Scenario, bool], plugin: bool = plugin) -> str:
-                scenario, streamed = job
-                run = run_gptme(scenario, streamed=streamed, plugin=plugin, launcher=launcher)
-                return run.outcome
+                def end(job: tuple[Scenario, bool], plugin: bool = plugin) -> str:
+                    scenario, streamed = job
+                    run = run_gptme(scenario, streamed=streamed, plugin=plugin, launcher=launcher)
+                    return run.outcome
 
-            with ThreadPoolExecutor(2) as pool:
-                counts.append(Counter(pool.map(end, jobs)))
+                with ThreadPoolExecutor(2) as pool:
+                    ends = pool.map(end, jobs)
+                    shown = progress.track(ends, total=len(jobs), description=words)
+                    counts.append(Counter(shown))
     finally:
         launcher.kill()
     print(f"| {len(scenarios)} scenarios, {len(jobs)} runs | gptme alone | with the plugin |")

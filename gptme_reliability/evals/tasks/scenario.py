@@ -124,7 +124,11 @@ def _in_file(path: Path) -> list[Scenario]:
         if not line.strip():
             continue
         try:
-            found.append(read_scenario(parse_row(line, number)))
+            row = parse_row(line, number)
+        except InputError as error:  # it names the line
+            raise InputError(f"{path}, {error}") from None
+        try:
+            found.append(read_scenario(row))
         except InputError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
     if not found:

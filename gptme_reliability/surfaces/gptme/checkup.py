@@ -6,7 +6,7 @@ It does what gptme does at its start, up to the first use of a client, and sends
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from gptme_reliability.errors import ConfigError
 from gptme_reliability.surfaces.findings import Finding
 from gptme_reliability.surfaces.gptme import config as settings
 from gptme_reliability.surfaces.gptme import registry, seams
+from gptme_reliability.surfaces.schema import shown
 
 _NAME: Final = "reliability"
 _LOCAL: Final = "http://localhost:11434/v1"
@@ -45,16 +46,21 @@ def session(model: str | None) -> Session:
     return Session(name, own.get(provider))
 
 
-def unreadable() -> Finding | None:
-    """What keeps gptme from reading its config, and so from starting at all."""
-    from gptme.config import config_path, get_config
+def read_config(workspace: Path) -> Finding | None:
+    """Read the config as a session in this directory does; the fault where it cannot start."""
+    from gptme.config import config_path, get_config, get_project_config, set_config
 
     try:
-        get_config()
+        config = get_config()
     # It raises whatever its readers do.
     except Exception as error:
         says = f"gptme cannot read {config_path}: {error}"
         return Finding("config", "fail", says, "mend that file; gptme does not start until then")
+    try:
+        set_config(replace(config, project=get_project_config(workspace, quiet=True)))
+    except Exception as error:
+        says = f"gptme cannot read the gptme.toml of {workspace}: {error}"
+        return Finding("project", "fail", says, "mend that file; gptme does not start here before")
     return None
 
 
@@ -121,8 +127,8 @@ def _entry_point() -> Finding:
 def _allowed(config: Any) -> Finding:
     _, names = config.get_plugin_config()
     if names is None or _NAME in names:
-        how = "all plugins are" if names is None else "listed under [plugins]"
-        return Finding("loaded", "ok", f"gptme loads it: {how}")
+        why = "as it does every plugin" if names is None else "as [plugins] says"
+        return Finding("loaded", "ok", f"gptme loads it, {why}")
     return Finding(
         "loaded",
         "fail",
@@ -132,7 +138,8 @@ def _allowed(config: Any) -> Finding:
 
 
 def _configured(config: Any, model: str) -> Iterator[Finding]:
-    path = settings.files(config)["user"]
+    files = settings.files(config)
+    path = files["user"]
     try:
         loaded = settings.load(config, model)
     except ConfigError as error:
@@ -141,8 +148,12 @@ def _configured(config: Any, model: str) -> Iterator[Finding]:
         return
     how = "is valid" if Path(path).exists() else "is not there, so everything is at its default"
     yield Finding("config", "ok", f"{path} {how}")
+    project = files.get("project")
+    if project:
+        yield _project(loaded, project)
     for complaint in loaded.complaints:
-        yield Finding("config", "warn", complaint)
+        about_project = project is not None and complaint.startswith(project)
+        yield Finding("project" if about_project else "config", "warn", complaint)
     about = f"for {model}" if model else "for models that no table names"
     if not loaded.values["enabled"]:
         fix = f"set enabled = true under [{settings.SECTION}] in {path}"
@@ -152,6 +163,16 @@ def _configured(config: Any, model: str) -> Iterator[Finding]:
         yield Finding("enabled", "warn", f"only observing {about}; nothing is repaired", fix)
     else:
         yield Finding("enabled", "ok", f"on {about}")
+
+
+def _project(loaded: settings.ModelConfig, file: str) -> Finding:
+    """What a project's own config sets; what of it is ignored is among the complaints."""
+    sets = [
+        f"{key} = {shown(loaded.values[key])}"
+        for key, where in loaded.sources.items()
+        if where.startswith(f"{file} [")
+    ]
+    return Finding("project", "ok", f"{file} sets {', '.join(sets) or 'nothing of the plugin'}")
 
 
 def _clients(config: Any, model: str | None) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 import signal
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gptme_reliability.errors import ConfigError
+from gptme_reliability.surfaces.proxy.variables import KEY, UPSTREAM_KEY, without_effect
 
 if TYPE_CHECKING:
     from gptme_reliability.surfaces.proxy.options import Options
 
-_KEY: Final = "GPTME_RELIABILITY_PROXY_KEY"
+_LOG: Final = logging.getLogger(__name__)
 _MOST_WORKERS: Final = 64
-_UPSTREAM_KEY: Final = "GPTME_RELIABILITY_UPSTREAM_KEY"
 
 _DESCRIPTION: Final = """\
 Stands between any client of OpenAI's or Anthropic's API and a server. Requests with tools are
@@ -31,8 +32,8 @@ example:
   OPENAI_BASE_URL=http://127.0.0.1:8484/v1 your-client
   ANTHROPIC_BASE_URL=http://127.0.0.1:8484 your-other-client
 
-The keys are better given as {_KEY} and
-{_UPSTREAM_KEY}: a command line can be read by others.
+The keys are better given as {KEY} and
+{UPSTREAM_KEY}: a command line can be read by others.
 FILE.toml holds the settings of the gptme plugin under [reliability] and
 [reliability.models."<glob>"]; globs match the model's name as the client sends it.
 --set takes the same keys: --set 'models."qwen*".contracts=false'.
@@ -135,9 +136,9 @@ def _run(arguments: argparse.Namespace) -> int:
         upstream=arguments.upstream,
         host=arguments.host,
         port=arguments.port,
-        api_key=arguments.api_key or os.environ.get(_KEY) or None,
+        api_key=arguments.api_key or os.environ.get(KEY) or None,
         keys=read_keys(arguments.keys_file) if arguments.keys_file else (),
-        upstream_key=arguments.upstream_key or os.environ.get(_UPSTREAM_KEY) or None,
+        upstream_key=arguments.upstream_key or os.environ.get(UPSTREAM_KEY) or None,
         config=arguments.config,
         sets=tuple(arguments.set),
         observe=arguments.observe,
@@ -179,6 +180,8 @@ def _serve(options: Options, arguments: argparse.Namespace) -> int:
     host, port = listening.getsockname()[:2]
     place = f"[{host}]" if ":" in host else host
     print(f"http://{place}:{port}/v1 -> {options.upstream}", file=sys.stderr, flush=True)
+    if notice := without_effect(os.environ):
+        _LOG.warning(notice)
     with listening:
         if arguments.workers == 1:
             server.serve(options, listening)
