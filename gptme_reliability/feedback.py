@@ -25,11 +25,21 @@ from gptme_reliability.types import (
 )
 from gptme_reliability.words import fault, say
 
-DOUBTS: Final = frozenset({"unclear", "echo", "fence", "intent", "unfinished_reasoning"})
+DOUBTS: Final = frozenset({"unclear", "echo", "fence", "intent", "unfinished_reasoning", "no_tool"})
 """Violations that doubt whether a call was meant at all, rather than what it says."""
+# What an example of a call would only make a model call that should not.
+_WITHOUT_EXAMPLE: Final = frozenset({"empty", "loop", "no_tool", "echo"})
 _LONGEST_WRITTEN: Final = 80
 _LONGEST_NAME: Final = 64
 _SHORTEST_FAULT: Final = 180
+# How it ends where nothing but faults of one rule was found.
+_CLOSINGS: Final[Mapping[str, str]] = {
+    "empty": "close_empty",
+    "no_tool": "close_no_tool",
+    "echo": "close_echo",
+    "unclear": "close_unclear",
+    "loop": "close_loop",
+}
 _PARAMETER: Final = re.compile(r"\$\.(\w{1,60})")
 
 
@@ -93,6 +103,7 @@ class _Renderer:
         self._attempted = attempted
         self._limit = max(policy.feedback_chars, 0)
         self._language: Language = policy.language
+        self._only_tool = len(tools) == 1
         self._examples = self._spelled_examples(tools, dialect)
 
     def text(self) -> str:
@@ -133,7 +144,7 @@ class _Renderer:
         return self._say("fault", where=self._where(violation), what=what)
 
     def _where(self, violation: Violation) -> str:
-        where = "answer" if violation.rule == "empty" else "call"
+        where = "answer" if violation.rule in ("empty", "no_tool") else "call"
         place = shorten(violation.tool, _LONGEST_NAME) if violation.tool else self._say(where)
         path = violation.path
         return place if path in ("", "$") else f"{place} {shorten(path, _LONGEST_WRITTEN)}"
@@ -168,9 +179,9 @@ class _Renderer:
             asked = violation.tool
             if violation.rule == "order":
                 asked = violation.allowed  # the call that is missing
-            elif len(tools) == 1:
+            elif len(tools) == 1 and violation.rule != "unknown_tool":
                 asked = tools[0].name  # no other can have been meant
-            if asked in by_name and violation.rule not in ("empty", "loop"):
+            if asked in by_name and violation.rule not in _WITHOUT_EXAMPLE:
                 parameter = _PARAMETER.match(violation.path)
                 names = named.setdefault(asked, [])
                 names += [parameter[1]] if parameter else []
@@ -194,13 +205,15 @@ class _Renderer:
 
     def _closing(self) -> str:
         rules = {violation.rule for violation in self._violations}
-        if rules == {"empty"}:
-            return self._say("close_empty")
+        rules -= {"held"}
+        if len(rules) == 1 and (closing := _CLOSINGS.get(*rules)):
+            return self._say(closing)
+        if rules == {"unknown_tool"} and self._only_tool:
+            # Who names another one mostly wants what there is not.
+            return self._say("close_only_tool")
         if doubts_only(self._violations):
             return self._say("close_doubt")
-        if rules - {"held"} == {"loop"}:
-            return self._say("close_loop")
-        if rules - {"held"} == {"order"}:
+        if rules == {"order"}:
             return self._say("close_order" if self._examples else "close_loop")
         return self._say("close_guess" if "guessed" in rules else "close")
 

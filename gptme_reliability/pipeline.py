@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gptme_reliability import enforce, feedback, intent, loops, order
+from gptme_reliability import enforce, feedback, intent, loops, no_call, order
 from gptme_reliability.confidence import cost_of_place, doubted, weigh
 from gptme_reliability.dialects.cues import PLACEHOLDER
 from gptme_reliability.dialects.decode import decode
@@ -84,7 +84,7 @@ def check(
     ]
     if judged:
         judged = _stopped(judged, messages, tools, policy)
-        return enforce.decide(judged, text, tools, policy)
+        return enforce.decide(no_call.settled(judged, text), text, tools, policy)
     found = _calls_in_text(text, tools, policy, cut, messages)
     if not found.judged and not found.late:
         extra = _whole_answer(output, text, tools)
@@ -92,7 +92,8 @@ def check(
             extra = (intent.violation(step),)
         return enforce.decide((), text, tools, policy, extra=extra)
     judged = _stopped(found.judged, messages, tools, policy)
-    return enforce.decide(judged, found.text, tools, policy, late=found.late)
+    settled = no_call.settled(judged, found.text)
+    return enforce.decide(settled, found.text, tools, policy, late=found.late)
 
 
 def _not_on_offer(tool_calls: Sequence[Any], policy: Policy) -> tuple[RefusedCall, ...]:

@@ -20,6 +20,8 @@ from gptme_reliability.adapters.server_errors import model_fault
 from gptme_reliability.evals.faulty_server import chunks, whole
 from gptme_reliability.evals.scenarios import Answer, Scenario
 
+ANSWERED_AGAIN = [scenario for scenario in (*DEFECTS, *MUST_NOT_EXECUTE) if scenario.again]
+
 
 def read_whole(answer: Answer) -> ModelOutput | None:
     """The answer as a surface reads it when it comes as one body."""
@@ -79,9 +81,7 @@ def test_defect(scenario: Scenario, streamed: bool) -> None:
         assert isinstance(verdict, Accept), verdict
 
 
-@pytest.mark.parametrize(
-    "scenario", [s for s in DEFECTS if s.again], ids=names([s for s in DEFECTS if s.again])
-)
+@pytest.mark.parametrize("scenario", ANSWERED_AGAIN, ids=names(ANSWERED_AGAIN))
 def test_second_answer(scenario: Scenario) -> None:
     """What the model answers when asked again runs as it stands."""
     assert scenario.again is not None
@@ -94,10 +94,13 @@ def test_second_answer(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize(("scenario", "streamed"), both_ways(MUST_NOT_EXECUTE))
 def test_must_not_execute(scenario: Scenario, streamed: bool) -> None:
-    """Quoting is not calling."""
+    """Quoting is not calling, and what cannot run is asked about."""
     verdict = judge(scenario, streamed)
     assert calls_of(verdict) == []
-    if scenario.may_ask:
+    if scenario.expect == "asks":
+        assert isinstance(verdict, Retry), verdict
+        assert all(fragment in verdict.feedback for fragment in scenario.asks_for)
+    elif scenario.may_ask:
         assert isinstance(verdict, Accept | Retry | Reject)
     else:
         assert isinstance(verdict, Accept), verdict

@@ -30,7 +30,7 @@ def test_echo(row: Mapping[str, Any]) -> None:
     if row["asks"]:
         assert isinstance(verdict, Retry), verdict
         assert "echo" in {violation.rule for violation in verdict.violations}
-        assert "If you mean it" in verdict.feedback
+        assert "what the user asked for" in verdict.feedback
     else:
         assert isinstance(verdict, Accept), verdict
 

@@ -26,6 +26,7 @@ LAYERS = (
             "excerpt",
             "quotations",
             "intent",
+            "no_call",
             "corrections",
             "grounding",
             "steps",

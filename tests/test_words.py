@@ -26,6 +26,7 @@ def sentences() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     root = Path(gptme_reliability.__file__).parent
     stages = [root / f"{name}.py" for name in ("validate", "settle", "pipeline", "intent", "loops")]
+    stages += [root / "no_call.py"]
     stages += [root / "order.py"]
     stages += [root / "enforce.py", root / "confidence.py", root / "native.py"]
     for path in (*stages, *root.glob("dialects/*.py"), *root.glob("repair/*.py")):

@@ -88,6 +88,7 @@ CLASSES: Final[Mapping[str, Class]] = {
 _OF_VIOLATIONS: Final[Mapping[str, str]] = {
     "cut_off": "cut_off",
     "unknown_tool": "wrong_tool",
+    "no_tool": "wrong_tool",
     "missing_name": "wrong_tool",
     "required": "missing_argument",
     "missing": "missing_argument",

@@ -226,6 +226,31 @@ DOUBTFUL_BEHIND: Final = re.compile(
 QUESTION: Final = re.compile(
     r"(?:[?？؟]|か[。：:]?|까요[.:]?|吗[。：:]?|呢[。：:]?)[\s*_\"'”’）)]{0,8}\Z"
 )
+# A clause in which the writer waits for the user's word: nothing is to run before it comes.
+_LEAVE: Final = r"(?:approval|permission|confirmation|consent|go-ahead|sign-?off)"
+LEAVE: Final = re.compile(
+    rf"\A\W*(?:(?:(?:i['’]m |i am )?(?:still )?(?:waiting for|awaiting)|pending|"
+    rf"i(?:['’]ll| will|['’]m going to| am going to)? (?:still )?need(?: to have)?)"
+    rf" (?:the user['’]s |your |explicit ){{0,2}}{_LEAVE}(?! (?:that|whether|if)\b)|"
+    r"(?:ich )?warte (?:noch )?auf (?:ihre|deine) (?:freigabe|bestätigung|zustimmung)|"
+    r"nach (?:ihrer|deiner) (?:freigabe|bestätigung|zustimmung) \w+ ich|"
+    r"j['’]attends votre (?:accord|confirmation)|espero (?:tu|su) (?:permiso|confirmación)|"
+    r"attendo (?:il tuo permesso|la tua conferma)|aguardo a sua (?:autorização|confirmação)|"
+    r"ik wacht op (?:uw |je )?(?:toestemming|bevestiging)|czekam na (?:zgodę|potwierdzenie)|"
+    r"жду (?:вашего )?(?:разрешения|подтверждения))\b|"
+    r"\A\W*(?:我在?)?等待?(?:您|你)的?(?:批准|确认|同意|许可)|"
+    r"\A\W*(?:承認をお?待ち|승인을 기다리고)|"
+    r"\b(?:(?:once|after|as soon as) you (?:approve|confirm|agree|say (?:yes|so|go|ok))|"
+    r"après votre (?:accord|confirmation)|cuando lo confirmes|dopo la tua conferma|"
+    r"depois da sua (?:autorização|confirmação)|po potwierdzeniu|после подтверждения)"
+    r"(?: it| this| that)?\W*\Z",
+    re.IGNORECASE,
+)
+# A heading that says "example" in languages of which little else is known here.
+EXAMPLE: Final = re.compile(
+    r"\W*(?:příklad|contoh|esimerkki|példa|παράδειγμα|exemplu|مثال|דוגמה|उदाहरण|ตัวอย่าง|例)\W*",
+    re.IGNORECASE,
+)
 # A line that only names the part of an answer that follows.
 LABEL: Final = re.compile(
     r"\W*(?:action|thought|calling|(?:corrected )?(?:tools?|functions?)[ _]call(?:s|ing)?)\W*"

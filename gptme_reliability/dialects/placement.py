@@ -274,13 +274,13 @@ def _lead(before: str, marked: bool = False) -> _Lead:
     sentence = next((s for s in reversed(_SENTENCES.split(paragraph)) if s.strip(" *_:")), "")
     if cues.CALLS_FOLLOW.search(sentence) and not cues.STRONG.search(before):
         return "announced"
-    if cues.QUESTION.search(before):
+    clause = _CLAUSES.split(sentence)[-1]
+    if cues.QUESTION.search(before) or cues.LEAVE.search(clause) or cues.EXAMPLE.fullmatch(clause):
         return "quoted"
     if cues.LABEL.fullmatch(sentence):
         # A label announces only as much as the words before it.
         above = before[: before.rfind(sentence.strip())].partition("Thought:")[0]
         return "announced" if not above.strip() else _lead(above, marked)
-    clause = _CLAUSES.split(sentence)[-1]
     announced = [near for near in dict.fromkeys((clause, sentence)) if cues.INTENT.search(near)]
     if announced and not cues.RECORDED.search(paragraph):
         plain = any(

@@ -25,7 +25,7 @@ ENDS = (
     ("as meant, at once", {"executed"}),
     ("as meant, after the model was told its fault", {"asked"}),
     ("stays text, as it should", {"text"}),
-    ("stays text, after one needless question", {"asked for nothing"}),
+    ("stays text, after a question about it", {"asked for nothing"}),
     ("what was meant does not run", {"not run"}),
     ("ends silently", {"silent"}),
     ("**runs what was not meant**", {"wrong"}),
