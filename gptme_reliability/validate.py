@@ -79,13 +79,20 @@ def validate(arguments: Any, tool: ToolDefinition, call: int | None = None) -> l
             found.extend(_violations(error, tool.name, call))
             if len(found) >= _MOST_VIOLATIONS:
                 break
-    except RecursionError:
-        return [_unreadable(tool, call, "the arguments are nested too deeply")]
     except Unresolvable as error:
         raise ToolDefinitionError(
             f"tool {tool.name!r}: 'parameters' refer to {error.ref!r}, which is not in them"
         ) from None
+    except BaseException as error:
+        if not _is_too_deep(error):
+            raise
+        return [_unreadable(tool, call, "the arguments are nested too deeply")]
     return found
+
+
+def _is_too_deep(error: BaseException) -> bool:
+    # The maps of the library's references are Rust's: a RecursionError within becomes a panic.
+    return isinstance(error, RecursionError) or type(error).__name__ == "PanicException"
 
 
 def require_schema(tool: ToolDefinition) -> None:

@@ -36,6 +36,7 @@ _REPEATED: Final = {
     "mixed lists": '[("shell", {"command": "ls"}), ',
     # markers
     "hermes openers": "<tool_call>",
+    "escaped in prose": 'starts with {\\"name\\": \\"shell\\", \\"arguments\\": {}} and <',
     "escaped behind markers": ' with functools[{\\"name',
     "hermes pairs": "<tool_call></tool_call>",
     "hermes with junk": "<tool_call>{x",

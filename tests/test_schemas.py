@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from laws import native
 from recording_host import RecordingHost, ask, sdk
 from scripted_server import TOOLS, call, completion, serving
 
@@ -18,6 +19,7 @@ from gptme_reliability.adapters.openai_request import mend_tools
 from gptme_reliability.repair.reading import same
 from gptme_reliability.schemas import as_meant
 from gptme_reliability.type_names import type_schema
+from gptme_reliability.validate import validate
 
 
 def rows(name: str) -> list[Any]:
@@ -251,3 +253,22 @@ def test_a_server_that_refuses_the_mended_tools_gets_the_original() -> None:
     with serving(refused, ANSWER) as script:
         ask(script, RecordingHost(), tools=[WRONG])
     assert [body["tools"][0] == WRONG for body in script.bodies()] == [False, True]
+
+
+def at_depth(depth: int, definition: ToolDefinition) -> list[str]:
+    if depth:
+        return at_depth(depth - 1, definition)
+    return [violation.rule for violation in validate({"place": "hall"}, definition)]
+
+
+def test_a_schema_without_end_raises_nothing() -> None:
+    """How its library runs out of stack depends on where; one way is no ``Exception``."""
+    endless = {"type": "object", "if": {"type": "object", "$ref": "#"}, "properties": {}}
+    definition = ToolDefinition("look", endless)
+    assert all(at_depth(depth, definition) for depth in range(60))
+
+
+def test_arguments_stay_an_object_whatever_the_schema_wants() -> None:
+    definition = ToolDefinition("look", {"type": "array", "items": {"type": "object"}})
+    verdict = check(ModelOutput(tool_calls=[native("look", "[{}]")]), [definition])
+    assert not verdict.calls and verdict.refused

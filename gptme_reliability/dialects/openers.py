@@ -172,7 +172,8 @@ _OPEN_BRACKET: Final = re.compile(
     rf"|\[\s{{0,32}}(?:[\[({{]\s{{0,16}}){{0,2}}"
     rf"|{_TO_QUOTED}(?:{_NAME})?\s{{0,4}}(?:[\"'`]\s{{0,4}})?(?:[,:]\s{{0,16}}(?:{_KEYWORD})?)?"
     rf"|\[\s{{0,32}}{_NAME}\s{{0,4}},\s{{0,16}}(?:{_KEYWORD})?"
-    r")\Z"
+    r")\Z",
+    re.IGNORECASE,  # as ``OPENERS``: a few letters beyond ASCII count as one within
 )
 
 

@@ -40,6 +40,8 @@ def coerce(
     if deeper_than(plain, _DEEPEST):
         return plain, ()
     mended = _Mender(_schemas(plain, schema)).mend(plain, schema, "$")
+    if not isinstance(mended.value, dict):  # a schema may want what arguments cannot be
+        return plain, ()
     return mended.value, mended.repairs
 
 

@@ -32,6 +32,7 @@ _UNESCAPED: Final = {
     '"': '"', "'": "'", "\\": "\\", "/": "/", "n": "\n", "t": "\t", "r": "\r",
 }  # fmt: skip
 _DEEPEST_ENCODING: Final = 3
+_WINDOW: Final = 4_096
 _MOST_OBJECTS: Final = 64
 _TOO_DEEP: Final = f"values are nested more than {DEEPEST} deep"
 
@@ -103,14 +104,38 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 def _unescaped(text: str, begin: int) -> Reading | Fault:
     r"""Read ``{\"a\": 1}``: a value with the escapes of a string around it, the string gone."""
+    size = _WINDOW
+    while True:
+        pieces, starts, odd, at = _without_escapes(text, begin, min(begin + size, len(text)))
+        joined = "".join(pieces)
+        reading = read_value(joined)
+        # Many such values may stand in a row: what is whole halfway needs nothing behind it.
+        early = isinstance(reading, Reading) and not reading.missing_closers
+        if at >= len(text) or text[at] == '"' or (early and 2 * reading.end < len(joined)):
+            break
+        size *= 4
+    if isinstance(reading, Fault):
+        return Fault(begin, reading.message, reading.rule, at)
+    end = _source_index(pieces, starts, reading.end)
+    if odd < end:
+        return Fault(odd, "a backslash may be an escape or a letter", "ambiguous", end)
+    note = _note("escaped_quotes", text[begin:end], "the same without its backslashes", "lossless")
+    return replace(reading, start=begin, end=end, repairs=(note, *reading.repairs))
+
+
+def _without_escapes(text: str, begin: int, limit: int) -> tuple[list[str], list[int], int, int]:
+    """The text up to a bare quote, or the limit, in pieces without its escapes.
+
+    With them come where each begins, where the first odd escape stands, and where it ends.
+    """
     pieces: list[str] = []
     starts: list[int] = []
     odd = len(text)
     at = begin
-    while at < len(text) and text[at] != '"':
-        following = text.find("\\", at)
-        quote = text.find('"', at, following if following >= 0 else len(text))
-        stop = quote if quote >= 0 else following if following >= 0 else len(text)
+    while at < limit and text[at] != '"':
+        following = text.find("\\", at, limit)
+        quote = text.find('"', at, following if following >= 0 else limit)
+        stop = quote if quote >= 0 else following if following >= 0 else limit
         if stop > at:
             starts.append(at)
             pieces.append(text[at:stop])
@@ -122,14 +147,7 @@ def _unescaped(text: str, begin: int) -> Reading | Fault:
         if escaped not in _UNESCAPED:
             odd = min(odd, at)
         at += 2
-    reading = read_value("".join(pieces))
-    if isinstance(reading, Fault):
-        return Fault(begin, reading.message, reading.rule, at)
-    end = _source_index(pieces, starts, reading.end)
-    if odd < end:
-        return Fault(odd, "a backslash may be an escape or a letter", "ambiguous", end)
-    note = _note("escaped_quotes", text[begin:end], "the same without its backslashes", "lossless")
-    return replace(reading, start=begin, end=end, repairs=(note, *reading.repairs))
+    return pieces, starts, odd, at
 
 
 def _source_index(pieces: list[str], starts: list[int], index: int) -> int:
