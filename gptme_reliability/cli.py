@@ -8,6 +8,7 @@ Heavy imports happen inside the commands, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -34,6 +35,8 @@ ROW_FAILED: Final = 1
 WRONG_INPUT: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
+
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 _DESCRIPTION: Final = """\
 Validates, repairs and enforces the tool calls of local models.
@@ -113,10 +116,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has enough; the interpreter must not try to flush once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read us has enough
+        _write_no_more()
         return PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        print(f"gptme-reliability: cannot write: {error.strerror}", file=sys.stderr)
+        _write_no_more()
+        return WRONG_INPUT
+
+
+def _write_no_more() -> None:
+    """What is left to write is lost; the interpreter must not try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -166,7 +179,8 @@ def _add_demo(commands: Any) -> None:
         description="Runs the real gptme in a throw-away home against a model that misbehaves in "
         "20 and more ways, without and with the plugin, and shows what really ran. Takes up "
         "to three minutes. Your gptme, its config and the network stay untouched.",
-        epilog="Exit code 1: something ran with the plugin that was not meant.",
+        epilog="Exit code 1: something ran with the plugin that was not meant; "
+        "2: the demo could not run, or a run with the plugin could not be judged.",
     )
     demo.add_argument("--only", metavar="TEXT", help="only kinds whose name contains TEXT")
     demo.set_defaults(run=_demo)

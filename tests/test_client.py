@@ -247,7 +247,7 @@ def test_when_this_layer_breaks_the_host_gets_the_servers_bytes(method: str) -> 
 def test_tools_that_are_none_go_out_as_they_came() -> None:
     host = RecordingHost()
     with serving(GOOD) as script:
-        ask(script, host, tools=[{"type": "web_search"}])
+        ask(script, host, tools=["web_search"])
     assert host.report.error is not None and "ToolDefinitionError" in host.report.error
 
 

@@ -32,6 +32,39 @@ from gptme_reliability.types import Reject
 HALL = '{"place": "hall"}'
 CALLED = chunk({}, "tool_calls")
 
+# --- what says nothing ------------------------------------------------------------------------
+
+COMMENT = b": " + b"x" * 65_000 + b"\n\n"
+
+
+def test_what_says_nothing_is_not_kept_for_ever() -> None:
+    """It goes on, at some point, before it is known whether an answer will come."""
+    host = RecordingHost()
+    reply = stream(*[COMMENT] * 40, ROLE, *text_chunks("It is done."), STOP, DONE)
+    with serving(reply) as script, sdk(script, host) as client:
+        asked: Any = {"model": "tiny", "messages": MESSAGES, "tools": TOOLS, "stream": True}
+        with client.chat.completions.with_streaming_response.create(**asked) as response:
+            pieces = response.iter_bytes()
+            seen = next(pieces)
+            assert seen.startswith(COMMENT) and host.reports == []
+            assert (seen + b"".join(pieces)).endswith(DONE)
+    assert len(host.reports) == 1
+
+
+def test_an_error_behind_what_says_nothing() -> None:
+    """The response has begun: the error is an event of it."""
+    replies = [stream(*[COMMENT] * 40, ROLE, STOP, DONE), *[failure(503, "Overloaded")] * 9]
+    asked: Any = {"model": "tiny", "messages": MESSAGES, "tools": TOOLS, "stream": True}
+    with (
+        serving(*replies) as script,
+        sdk(script, RecordingHost()) as client,
+        client.chat.completions.with_streaming_response.create(**asked) as response,
+    ):
+        body = response.read()
+    assert body.startswith(COMMENT) and not body.endswith(DONE)
+    assert b'data: {"error":{' in body.splitlines()[-2] and b"Overloaded" in body
+
+
 # --- errors -----------------------------------------------------------------------------------
 
 

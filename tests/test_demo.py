@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 from demo_picture import PICTURE, picture, printed
 
+from gptme_reliability.errors import ReliabilityError
 from gptme_reliability.evals import demo
+from gptme_reliability.evals.gptme_run import Outcome, Run
 from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.evals.scenarios import demo_scenarios
 
@@ -64,6 +67,49 @@ def test_the_command_starts_gptme_as_a_user_does() -> None:
     assert "gptme alone:     0 of 1 right, 1 x runs wrongly" in done.stdout, done.stdout
     assert "with the plugin: 1 of 1 right" in done.stdout, done.stdout
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("plugin", "alone", "code"),
+    [("unjudged", "executed", 2), ("executed", "unjudged", 0), ("wrong", "unjudged", 1)],
+)
+def test_a_run_that_could_not_be_judged(
+    plugin: Outcome,
+    alone: Outcome,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is no failure of anybody's, and never passes for a success."""
+
+    def run(job: demo.Job, launcher: Launcher) -> Run:
+        outcome = plugin if job.plugin else alone
+        return Run(job.scenario, job.streamed, job.plugin, outcome=outcome)
+
+    monkeypatch.setattr(demo, "_run", run)
+    assert demo.demo() == code
+    said = capsys.readouterr().out
+    assert f"0 of {len(demo_scenarios())} right, {len(demo_scenarios())} x could not be" in said
+    assert "try again when the machine is less busy" in said
+
+
+def test_no_place_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where nothing can be written, one line says where."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ReliabilityError, match=r"gptme could not be run: .*gone.*: No such file"):
+        demo.demo("Explanation")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+@pytest.mark.parametrize("command", [["cards", "list"], ["doctor", "--json"]])
+def test_a_full_disk(command: list[str]) -> None:
+    """What cannot be written is said in one line, by any command."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*DEMO[:-1], *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 2
+    assert done.stderr == "gptme-reliability: cannot write: No space left on device\n"
 
 
 def test_unknown_kind() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,34 @@ def test_what_becomes_of_a_body_changes_no_tool_of_another() -> None:
     assert tool.parameters["properties"]["to"]["enum"] == [7, 8]
 
 
+OTHERS = [
+    {"type": "custom", "custom": {"name": "patch", "format": {"type": "text"}}},
+    {"type": "web_search"},
+    {"type": "mcp", "server_label": "docs", "server_url": "https://mcp.example"},
+]
+CUSTOM_CALL = {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_tools_that_are_no_functions_are_left_alone(other: dict[str, Any]) -> None:
+    body = {"messages": [], "tools": [TOOLS[0], other, *TOOLS[1:]]}
+    request = read_request(body)
+    assert [tool.name for tool in request.tools] == [
+        tool.name for tool in read_request({"messages": [], "tools": TOOLS}).tools
+    ]
+    assert write_request(request) == body
+    fewer = replace(request, tools=(ToolDefinition("respond"),))
+    first, second = write_request(fewer)["tools"]
+    assert first is other and second["function"]["name"] == "respond"
+
+
+@pytest.mark.parametrize("kind", [None, "function", "tool"])
+def test_a_tool_with_parameters_is_a_function(kind: str | None) -> None:
+    tool = {"type": kind, "name": "look", "parameters": {"type": "object"}}
+    (read,) = read_request({"messages": [], "tools": [tool]}).tools
+    assert read.name == "look"
+
+
 def test_tools_that_changed_are_written_and_the_others_keep_their_object() -> None:
     request = read_request({"messages": [], "tools": TOOLS})
     tools = (request.tools[1], ToolDefinition("respond"))
@@ -75,7 +104,7 @@ def test_tools_that_changed_are_written_and_the_others_keep_their_object() -> No
     [
         ({"messages": "x"}, InputError),
         ({"messages": [1]}, InputError),
-        ({"messages": [], "tools": [{"type": "web_search"}]}, ToolDefinitionError),
+        ({"messages": [], "tools": ["web_search"]}, ToolDefinitionError),
         ({"messages": [], "tools": {"a": 1}}, ToolDefinitionError),
     ],
 )
@@ -124,6 +153,9 @@ def test_odd_messages_are_read(message: Any, text: str | None, calls: int) -> No
         ({"choices": [1]}, True),
         ({"choices": [None]}, True),
         ({"choices": "none"}, False),
+        ({"choices": [{"message": {}}, {"message": {}}]}, False),
+        ({"choices": [{"message": {"tool_calls": [CUSTOM_CALL]}}]}, False),
+        ({"choices": [{"message": {"tool_calls": [{**CUSTOM_CALL, "custom": None}]}}]}, True),
         ({"object": "list", "data": []}, False),
         ({"error": {"message": "x"}, "choices": []}, False),
         ([], False),

@@ -49,6 +49,14 @@ def test_a_good_conversation_is_left_alone() -> None:
     assert mend_history(messages) == (messages, ())
 
 
+def test_a_call_of_a_tool_that_is_no_function_stays_as_it_is() -> None:
+    custom = {"id": "x", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
+    messages = [USER, said(custom), result("x"), USER]
+    assert mend_history(messages) == (messages, ())
+    _, repairs = mend_history([USER, said(custom), USER])
+    assert [repair.rule for repair in repairs] == ["history_result"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected", "kind"),
     [

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anthropic
+import httpx
 import pytest
 from anthropic_world import (
     MESSAGES,
@@ -371,6 +372,31 @@ def test_what_is_no_completion_is_an_error(tools: list[Any], bridge: World) -> N
     bridge.play(Reply(b"<html>hello</html>", headers={"content-type": "text/html"}))
     with pytest.raises(anthropic.InternalServerError, match="no chat completion"):
         ask(bridge.client, False, tools=tools)
+
+
+PAGES = [b"<html>\n\nhello\n\n</html>", b"\n\n", b"no", b'{"choices": "none"}', b"upstream error"]
+
+
+@pytest.mark.parametrize("tools", [OFFER, []], ids=["tools", "none"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_in_place_of_a_stream_is_an_error(
+    page: bytes, tools: list[Any], bridge: World
+) -> None:
+    bridge.play(Reply(page, headers={"content-type": "text/html"}))
+    if page.strip():
+        with pytest.raises(anthropic.InternalServerError, match="no chat completion") as caught:
+            ask(bridge.client, True, tools=tools)
+        assert caught.value.status_code == 502
+    bridge.play(Reply(page, headers={"content-type": "text/event-stream"}))
+    body: Any = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": MESSAGES,
+        "tools": tools,
+        "stream": True,
+    }
+    said = httpx.post(f"{bridge.url}/messages", json=body).text
+    assert "html" not in said and "choices" not in said
 
 
 def test_a_whole_answer_to_a_request_for_a_stream(bridge: World) -> None:

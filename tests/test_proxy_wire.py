@@ -10,6 +10,10 @@ import re
 import socket
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -151,7 +155,7 @@ LOOK = {"name": "look", "input_schema": {"type": "object"}}
         {"messages": [{"role": "user", "content": 5}]},
         {"messages": [{"role": "user", "content": ["hello"]}]},
         {"tools": "look"},
-        {"tools": [LOOK, {"type": "new_20300101"}]},
+        {"tools": [LOOK, "new_20300101"]},
         {"tools": [{**LOOK, "input_schema": 5}]},
     ],
 )
@@ -351,6 +355,82 @@ def test_a_line_without_end_behind_the_bridge(
         assert state.left.wait(10)
 
 
+# --- bodies that come compressed --------------------------------------------------------------
+
+
+def deflated(raw: bytes, window: int) -> bytes:
+    writer = zlib.compressobj(wbits=window)
+    return writer.compress(raw) + writer.flush()
+
+
+PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("X-GZip", gzip.compress),
+    ("deflate", zlib.compress),
+    ("deflate", partial(deflated, window=-zlib.MAX_WBITS)),
+]
+LEAKED = completion('<tool_call>{"name": "Look", "arguments": {"place": "hall"}}</tool_call>').body
+
+
+def post_packed(url: str, encoding: str, content: bytes, to: str = "/chat/completions") -> Any:
+    return httpx.post(url + to, content=content, headers={"content-encoding": encoding}, timeout=20)
+
+
+@pytest.mark.parametrize(("encoding", "pack"), PACKERS)
+def test_a_compressed_body_is_read_and_sent_on_as_it_is_meant(
+    encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    raw = json.dumps(BODY).encode()
+    with upstream(saying(head() + LEAKED)) as state, proxying(state.url) as url:
+        answer = post_packed(url, encoding, pack(raw)).json()
+    (made,) = answer["choices"][0]["message"]["tool_calls"]
+    assert made["function"]["name"] == "look"
+    assert state.bodies[0] == raw and b"content-encoding" not in state.heads[0].lower()
+
+
+def test_a_compressed_body_with_nothing_to_check_goes_on_as_it_came(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "gptme_reliability.proxy")
+    body = gzip.compress(json.dumps({**BODY, "tools": []}).encode())
+    with upstream(fine) as state, proxying(state.url) as url:
+        post_packed(url, "gzip", body)
+    assert state.bodies == [body] and b"content-encoding: gzip" in state.heads[0].lower()
+    assert "encoded" not in caplog.text
+
+
+def test_a_compressed_body_behind_the_bridge() -> None:
+    asked = {"model": "tiny", "max_tokens": 9, "messages": BODY["messages"]}
+    with upstream(fine) as state, proxying(state.url) as url:
+        answer = post_packed(url, "gzip", gzip.compress(json.dumps(asked).encode()), "/messages")
+    assert answer.json()["content"] == [{"type": "text", "text": "fine"}]
+    assert b"content-encoding" not in state.heads[0].lower()
+
+
+@pytest.mark.parametrize(("encoding", "pack"), PACKERS)
+def test_a_body_is_unpacked_no_further_than_it_may_be_large(
+    encoding: str, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    real = zlib.decompressobj
+
+    def watched(window: int) -> Any:
+        reader = real(window)
+
+        def decompress(raw: bytes, most: int) -> bytes:
+            taken.append(most)
+            return reader.decompress(raw, most)
+
+        return SimpleNamespace(decompress=decompress)
+
+    monkeypatch.setattr("gptme_reliability.surfaces.proxy.packing.zlib.decompressobj", watched)
+    bomb = pack(b'{"messages": "' + b" " * 10_000_000)
+    with upstream(fine) as state, proxying(state.url, most_body=100_000) as url:
+        answer = post_packed(url, encoding, bomb)
+    assert answer.status_code == 413 and state.bodies == []
+    assert taken and set(taken) == {100_001}
+
+
 # --- what the operator sees -------------------------------------------------------------------
 
 
@@ -380,13 +460,30 @@ def test_why_nobody_is_there_is_told_once(caplog: pytest.LogCaptureFixture) -> N
     assert "127.0.0.1:9" not in said[0]
 
 
-def test_a_body_that_nobody_here_can_read_is_named(caplog: pytest.LogCaptureFixture) -> None:
+PACKED = gzip.compress(json.dumps(BODY).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (PACKED, "br"),
+        (PACKED, "zstd"),
+        (PACKED, "gzip, gzip"),
+        (PACKED, "deflate"),
+        (PACKED[:-1], "gzip"),
+        (PACKED + PACKED, "gzip"),
+        (PACKED + b"{}", "gzip"),
+    ],
+)
+def test_a_body_that_nobody_here_can_read_is_named(
+    body: bytes, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "gptme_reliability.proxy")
-    body = gzip.compress(json.dumps(BODY).encode())
     with upstream(fine) as state, proxying(state.url) as url:
-        headers = {"content-encoding": "gzip"}
+        headers = {"content-encoding": encoding}
         httpx.post(f"{url}/chat/completions", content=body, headers=headers)
-    assert state.bodies == [body] and b"content-encoding: gzip" in state.heads[0].lower()
+    header = f"content-encoding: {encoding}".encode()
+    assert state.bodies == [body] and header in state.heads[0].lower()
     (told,) = (r.getMessage() for r in caplog.records if r.name == "gptme_reliability.proxy")
     assert told.endswith(" passed encoded")
 

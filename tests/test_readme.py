@@ -51,6 +51,7 @@ def test_command_line_example(tmp_path: Path) -> None:
     verdict = json.loads(result.stdout)
     assert verdict["verdict"] == "accept"
     assert verdict["calls"] == [{"name": "shell", "arguments": {"command": "ls"}}]
+    assert result.stdout == example.splitlines(keepends=True)[-1]
 
 
 @pytest.mark.parametrize("command", ["check", "proxy"])

@@ -13,6 +13,7 @@ from gptme_reliability.types import ModelRequest, Repair, ToolDefinition
 _APART: Final = ("messages", "system", "model", "tool_choice")
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 _CHOICES_BACK: Final = {value: key for key, value in _CHOICES.items()}
+_CUSTOM: Final = "custom"
 _SAMPLING: Final = frozenset({"temperature", "top_p"})
 
 # Tools that the server runs itself, whose calls are none of the host's.
@@ -115,9 +116,11 @@ def as_openai(tool: ToolDefinition) -> dict[str, Any]:
 
 
 def is_run_by_the_server(tool: Any) -> bool:
-    """Whether a tool is none of the host's."""
+    """Whether a tool is none of the host's, which would need a name to call it."""
     kind = tool.get("type") if isinstance(tool, Mapping) else None
-    return isinstance(kind, str) and kind.startswith(_RUN_BY_THE_SERVER)
+    if not isinstance(kind, str) or kind == _CUSTOM:
+        return False
+    return kind.startswith(_RUN_BY_THE_SERVER) or "name" not in tool
 
 
 def _read_tools(tools: Any) -> tuple[ToolDefinition, ...]:

@@ -21,7 +21,7 @@ from gptme_reliability.adapters.openai_response import (
     read_text,
 )
 from gptme_reliability.adapters.openai_stream import StreamReader, first_choice, read_delta
-from gptme_reliability.adapters.sse import Event, EventReader
+from gptme_reliability.adapters.sse import Event, EventReader, is_no_event
 from gptme_reliability.enforce import was_cut
 from gptme_reliability.repair.syntax import Reading, read_arguments
 from gptme_reliability.types import ModelOutput
@@ -49,6 +49,7 @@ _BLIND: Final = re.compile(
 )
 _PICTURE: Final = b'"image_url"'
 _HEAD: Final = 500
+_NO_COMPLETION: Final = "the upstream sent what is no chat completion"
 _QUOTED: Final = "failed_generation"
 """Where servers put what the model wrote and they could not read."""
 
@@ -118,6 +119,8 @@ class Translator:
         if self._over:
             return b""
         if one.data is None:
+            if is_no_event(one.raw):
+                return self._fail(_NO_COMPLETION)
             return one.raw  # a comment keeps the connection alive here as well
         if one.done:
             return self._end()
@@ -126,18 +129,15 @@ class Translator:
         except (ValueError, RecursionError):
             chunk = None
         if not isinstance(chunk, Mapping):
-            return (
-                self._fail("the upstream sent what is no chat completion")
-                if one.terminated
-                else b""
-            )
+            return self._fail(_NO_COMPLETION) if one.terminated else b""
         if chunk.get("error"):
             self._over = True
             return event(_error(chunk, "api_error"))
         return self._said(chunk)
 
     def _said(self, chunk: Mapping[str, Any]) -> bytes:
-        self._reader.feed(chunk)
+        if self._reader.feed(chunk).foreign:
+            return self._fail("the upstream sent several answers where one was asked for")
         choice = first_choice(chunk)
         if choice.get("finish_reason"):
             self._choice = choice

@@ -122,7 +122,7 @@ class OpenAIReader(StreamReader):
     def hear(self, chunk: Mapping[str, Any], data: str = "") -> Heard:
         """Take one chunk; one without choices says nothing of the answer."""
         model = self._model
-        reasoning, text, decisive = self.feed(chunk)
+        reasoning, text, decisive, foreign = self.feed(chunk)
         if self._model != model:  # what is known says the model as it was
             self._alike = Alike()
         if text and data and says_text_only(chunk):
@@ -130,7 +130,7 @@ class OpenAIReader(StreamReader):
         said: tuple[Said, ...] = (("text", text),) if text else ()
         if reasoning:
             said = (("reasoning", reasoning), *said)
-        return Heard(said, decisive)
+        return Heard(said, decisive, foreign=foreign)
 
     def hear_again(self, data: str) -> str | None:
         """Take a chunk that is known but for its text."""

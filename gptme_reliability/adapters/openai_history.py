@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gptme_reliability.adapters.openai_ids import new_id
+from gptme_reliability.adapters.openai_response import is_other
 from gptme_reliability.repair.syntax import Reading, read_arguments
 from gptme_reliability.types import Repair, RepairKind
 
@@ -108,6 +109,8 @@ class _Mender:
 
     def _call(self, path: str, index: int, call: Any, stored: str) -> dict[str, Any]:
         mended: dict[str, Any] = dict(call) if isinstance(call, Mapping) else {}
+        if is_other(mended):
+            return self._with_id(path, index, mended, stored, ("", ""))
         function = mended.get("function")
         function = dict(function) if isinstance(function, Mapping) else {}
         self._set(mended, "type", mended.get("type") or "function", path)
@@ -117,9 +120,14 @@ class _Mender:
         arguments, kind = _sane_arguments(function.get("arguments"))
         self._set(function, "arguments", arguments, f"{path}.function", kind)
         mended["function"] = function
+        return self._with_id(path, index, mended, stored, (named, arguments))
+
+    def _with_id(
+        self, path: str, index: int, mended: dict[str, Any], stored: str, said: tuple[str, str]
+    ) -> dict[str, Any]:
         sent = stored
         if not stored or stored in self._seen:
-            sent = new_id(index, named, arguments, self._taken)
+            sent = new_id(index, *said, self._taken)
             self._taken.add(sent)
         self._set(mended, "id", sent, path)
         self._seen.add(sent)

@@ -11,12 +11,14 @@ from gptme_reliability.errors import InputError, ToolDefinitionError
 from gptme_reliability.schemas import as_meant
 from gptme_reliability.types import ModelRequest, Repair, ToolDefinition
 
+_FUNCTION: Final = "function"
+_DESCRIBED: Final = frozenset({"function", "parameters"})
 _LONGEST_KNOWN: Final = 128 * 1024
 _MOST_KNOWN: Final = 32
 
 
 class _Offer(NamedTuple):
-    """The tools of a request as they are read, and whether all of them are right as they are."""
+    """The functions of a request as they are read, and whether all are right as they are."""
 
     tools: tuple[ToolDefinition, ...]
     right: bool
@@ -24,6 +26,8 @@ class _Offer(NamedTuple):
 
 def read_request(body: Mapping[str, Any]) -> ModelRequest:
     """Read a request's body; everything but messages and model stays in ``params`` untouched.
+
+    So do tools that are no functions: ``custom`` ones, and those that the server runs itself.
 
     Raises:
         InputError: the messages are no list of objects.
@@ -92,6 +96,12 @@ def _with_right_schema(tool: Any) -> Any:
     return {**tool, "function": right} if "function" in tool else right
 
 
+def _is_function(tool: Any) -> bool:
+    """Whether a tool is called with arguments that a schema describes; many leave the type out."""
+    kind = tool.get("type", _FUNCTION) if isinstance(tool, Mapping) else _FUNCTION
+    return kind == _FUNCTION or not isinstance(kind, str) or not tool.keys().isdisjoint(_DESCRIBED)
+
+
 def _offer(tools: Any) -> _Offer:
     """What is on offer; hosts send the same tools with every request."""
     if tools is None:
@@ -111,17 +121,19 @@ def _known_offer(written: bytes) -> _Offer:
 
 
 def _read_offer(tools: list[Any]) -> _Offer:
-    read = tuple(ToolDefinition.from_openai(tool) for tool in tools)
+    read = tuple(ToolDefinition.from_openai(tool) for tool in tools if _is_function(tool))
     return _Offer(read, all(_with_right_schema(tool) is tool for tool in tools))
 
 
 def _write_tools(tools: Sequence[ToolDefinition], raw: Any) -> list[Any]:
+    entries = raw if isinstance(raw, list) else []
     known: dict[str, Any] = {}
-    for entry in raw if isinstance(raw, list) else ():
+    for entry in filter(_is_function, entries):
         known.setdefault(ToolDefinition.from_openai(entry).name, entry)
     if [tool.name for tool in tools] == list(known) and isinstance(raw, list):
         return raw
-    return [known.get(tool.name) or _write_tool(tool) for tool in tools]
+    others = [entry for entry in entries if not _is_function(entry)]
+    return others + [known.get(tool.name) or _write_tool(tool) for tool in tools]
 
 
 def _write_tool(tool: ToolDefinition) -> dict[str, Any]:

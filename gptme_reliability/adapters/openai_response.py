@@ -17,13 +17,28 @@ CALL_KEYS: Final = frozenset({"id", "type", "function", "index"})
 
 
 def is_completion(body: Any) -> bool:
-    """Whether this is a whole chat completion; one that says nothing that can be read is too."""
+    """Whether this is a whole chat completion that can be checked.
+
+    One that says nothing that can be read is; one with several answers, or with a call of a
+    tool that is no function, is not.
+    """
     if not isinstance(body, Mapping) or body.get("error"):
         return False
     choices = body.get("choices")
     if choices is None:
         return body.get("object") == "chat.completion"
-    return isinstance(choices, list)
+    if not isinstance(choices, list) or len(choices) > 1:
+        return False
+    return not any(map(is_other, read_calls(_message(_first_choice(body)))))
+
+
+def is_other(call: Any) -> bool:
+    """Whether this is a call of a ``custom`` tool, whose input is a text without a schema."""
+    return (
+        isinstance(call, Mapping)
+        and call.get("type") == "custom"
+        and isinstance(call.get("custom"), Mapping)
+    )
 
 
 def read_response(body: Mapping[str, Any]) -> ModelOutput:

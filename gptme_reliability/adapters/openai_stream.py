@@ -11,6 +11,7 @@ from gptme_reliability.adapters.openai_response import (
     CALL_KEYS,
     REASONING_KEYS,
     finish_word,
+    is_other,
     read_calls,
     read_reasoning,
     read_text,
@@ -60,11 +61,15 @@ class _Slot:
 
 
 class Delta(NamedTuple):
-    """What one chunk says; a ``decisive`` one brings a call, or the end."""
+    """What one chunk says; a ``decisive`` one brings a call, or the end.
+
+    A ``foreign`` one belongs to several answers, or calls a tool that is no function.
+    """
 
     reasoning: str | None
     text: str | None
     decisive: bool
+    foreign: bool = False
 
 
 class StreamReader:
@@ -83,6 +88,7 @@ class StreamReader:
         self._legacy: _Slot | None = None
         self._refusal: list[str] = []
         self._model: str | None = None
+        self._choice: Any = None  # the index of the answer that is read
         self.finish_reason: str | None = None
         self.usage: dict[str, Any] | None = None
         self.template: dict[str, Any] = {}
@@ -99,14 +105,27 @@ class StreamReader:
         if isinstance(model, str):
             self._model = model
         choice = first_choice(chunk)
+        if self._is_of_several(chunk, choice):
+            return Delta(None, None, decisive=True, foreign=True)
         delta, reason = read_delta(choice), choice.get("finish_reason")
         reasoning, text = read_reasoning(delta), read_text(delta.get("content"))
         calls = read_calls(delta)
+        if any(map(is_other, calls)):
+            return Delta(None, None, decisive=True, foreign=True)
         self._feed_text(delta, reasoning, text)
         self._feed_calls(delta, calls)
         if isinstance(reason, str):
             self.finish_reason = reason
         return Delta(reasoning, text, bool(calls or reason or "message" in choice))
+
+    def _is_of_several(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
+        """Whether there is another answer than the one that is read."""
+        index = choice.get("index")
+        if self._choice is None:
+            self._choice = index
+        choices = chunk.get("choices")
+        several = isinstance(choices, list) and len(choices) > 1
+        return several or index not in (None, self._choice)
 
     def go_on(self, text: str) -> None:
         """Add the text of a chunk that holds nothing else."""

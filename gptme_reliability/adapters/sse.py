@@ -20,6 +20,20 @@ DONE: Final = "[DONE]"
 """The data of the event that ends an OpenAI stream."""
 
 
+BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+"""What may stand before the first byte that tells what it is."""
+
+_BEGINNINGS: Final = (b":", b"data", b"event", b"id", b"retry")
+TELLING: Final = max(map(len, _BEGINNINGS))
+"""How many bytes tell whether they begin an event stream."""
+
+
+def is_no_event(raw: bytes) -> bool:
+    """Whether bytes begin with what is no line of an event stream."""
+    start = raw.lstrip(BLANK)
+    return bool(start) and not start.startswith(_BEGINNINGS)
+
+
 class Event(NamedTuple):
     """One event.
 

@@ -22,7 +22,8 @@ from gptme_reliability.evals.launch import Launcher
 from gptme_reliability.evals.scenarios import Scenario, demo_scenarios
 
 _AT_A_TIME: Final = 2
-_TIMEOUT: Final = 30.0
+_RAN_WRONGLY: Final = 1
+_UNJUDGED: Final = 2
 _INTERRUPTED: Final = 130
 _WIDTH: Final = 110
 
@@ -35,9 +36,15 @@ _WORDS: Final[dict[Outcome, tuple[str, str]]] = {
     "silent": ("ends silently", "yellow"),
     "crash": ("gptme dies", "red"),
     "hung": ("retries for minutes", "red"),
+    "stuck": ("stands still", "red"),
+    "unjudged": ("could not be judged", "yellow"),
     "wrong": ("RUNS WRONGLY", "bold red"),
     "empty command": ("RUNS AN EMPTY COMMAND", "bold red"),
 }
+_AGAIN: Final = (
+    "could not be judged: gptme was still at work after five minutes, or was killed from outside; "
+    "try again when the machine is less busy, with --only for one kind"
+)
 _WRONG: Final[frozenset[Outcome]] = frozenset(("wrong", "empty command"))
 _RIGHT: Final[frozenset[Outcome]] = frozenset(("executed", "asked", "text", "asked for nothing"))
 
@@ -54,10 +61,12 @@ class Job:
 def demo(only: str = "") -> int:
     """Run the demo and print its table; ``only`` selects kinds by a part of their name.
 
-    Returns the exit code: 0, 1 when something ran wrongly with the plugin, 130 on Ctrl-C.
+    Returns the exit code: 0, 1 when something ran wrongly with the plugin, 2 when a run with it
+    could not be judged, 130 on Ctrl-C.
 
     Raises:
-        ReliabilityError: gptme or the plugin is not installed, or no kind is selected.
+        ReliabilityError: gptme or the plugin is not installed, no kind is selected, or the system
+            gives no folder, process or port.
     """
     require_gptme()
     _require_plugin()
@@ -72,10 +81,21 @@ def demo(only: str = "") -> int:
                 runs[run.scenario.id, run.plugin] = run
         except KeyboardInterrupt:
             interrupted = True
+        except OSError as error:
+            raise ReliabilityError(f"gptme could not be run: {_told(error)}") from error
     _print_table(scenarios, runs)
     if interrupted:
         return _INTERRUPTED
-    return int(any(run.outcome in _WRONG for run in runs.values() if run.plugin))
+    plugged = {run.outcome for run in runs.values() if run.plugin}
+    if plugged & _WRONG:
+        return _RAN_WRONGLY
+    return _UNJUDGED if "unjudged" in plugged else 0
+
+
+def _told(error: OSError) -> str:
+    """What the system said, without its number."""
+    told = error.strerror or str(error)
+    return f"{error.filename}: {told}" if error.filename else told
 
 
 def jobs(scenarios: Sequence[Scenario]) -> list[Job]:
@@ -119,7 +139,6 @@ def _run(job: Job, launcher: Launcher) -> Run:
         job.scenario,
         streamed=job.streamed,
         plugin=job.plugin,
-        timeout=_TIMEOUT,
         launcher=launcher,
     )
 
@@ -186,6 +205,8 @@ def _print_table(scenarios: Sequence[Scenario], runs: dict[tuple[str, bool], Run
     for plugin, arm in ((False, "gptme alone:    "), (True, "with the plugin:")):
         summary = _summary([run for run in runs.values() if run.plugin is plugin])
         out.print(f"{arm} {summary}", soft_wrap=True)
+    if any(run.outcome == "unjudged" for run in runs.values()):
+        out.print(_AGAIN, soft_wrap=True)
 
 
 def _cell(run: Run | None) -> str:

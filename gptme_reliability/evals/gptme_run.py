@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from gptme_reliability.errors import ReliabilityError
 from gptme_reliability.evals.faulty_server import FaultyServer
-from gptme_reliability.evals.launch import Launcher, kill_group
+from gptme_reliability.evals.launch import Handle, Launcher, kill_group
+from gptme_reliability.evals.patience import GivenUp, Patience, wait
 from gptme_reliability.evals.scenarios import Answer, Scenario
 
 Outcome: TypeAlias = Literal[
@@ -33,6 +35,8 @@ Outcome: TypeAlias = Literal[
     "empty command",
     "crash",
     "hung",
+    "stuck",
+    "unjudged",
 ]
 """What came of a run.
 
@@ -44,7 +48,9 @@ Outcome: TypeAlias = Literal[
 ``silent``: it did not run, and neither the model nor the user was told: the run just ended.
 ``wrong``: something ran that was not meant. ``empty command``: what ran was nothing, and
 gptme reported it as a success.
-``crash``: gptme died. ``hung``: it did not end in time.
+``crash``: gptme died. ``hung``: it sent the same request again and again, or waited between
+two of them for half a minute. ``stuck``: it did not end, and sent nothing more.
+``unjudged``: nobody can say, for it was at work when the time was over, or was killed from outside.
 """
 
 TOOLS: Final = "shell,ipython,save,append,patch,read,complete"
@@ -63,6 +69,7 @@ _TOOLS_TOLD: Final[Mapping[ToolFormat, str]] = {
 }
 _NUDGE: Final = "No tool call detected in last message"
 _EMPTY_COMMAND: Final = "command: ``"  # what gptme's shell tool reports after it ran nothing
+PATIENCE: Final = Patience()
 _MOST_REPEATS: Final = 3  # gptme repeats a failed request for many minutes; nothing new comes of it
 
 
@@ -74,7 +81,8 @@ class Run:
     unchanged, ``nudges`` those in which gptme itself asks for a call; ``told`` are the texts with
     which the model was told of a fault, by gptme or by the plugin, and ``results`` all that it
     was sent after its first answer; ``files`` is the whole workspace afterwards; ``messages`` is
-    the conversation log. ``faults`` says how this differs from the scenario.
+    the conversation log. ``given_up`` says why it was ended, if it did not end by itself.
+    ``faults`` says how this differs from the scenario.
     """
 
     scenario: Scenario
@@ -82,6 +90,7 @@ class Run:
     plugin: bool
     tool_format: ToolFormat = "tool"
     exit_code: int | None = None
+    given_up: GivenUp | None = None
     requests: int = 0
     nudges: int = 0
     repeats: int = 0
@@ -113,11 +122,11 @@ def run_gptme(
     *,
     streamed: bool,
     plugin: bool,
-    timeout: float = 60.0,
+    patience: Patience = PATIENCE,
     launcher: Launcher | None = None,
     tool_format: ToolFormat = "tool",
 ) -> Run:
-    """Run one scenario in one of gptme's formats; ``timeout`` is in seconds.
+    """Run one scenario in one of gptme's formats.
 
     ``launcher`` says how gptme is started, and lets another thread end the run.
     """
@@ -129,7 +138,7 @@ def run_gptme(
         model = _Model(run, workspace)
         started = time.monotonic()
         with FaultyServer(model.answer) as server:
-            _execute(model, home, server.url, timeout, launcher or Launcher())
+            _execute(model, home, server.url, patience, launcher or Launcher())
         run.seconds = time.monotonic() - started
         run.files = _read_files(workspace)
         run.messages = _conversation(home)
@@ -248,7 +257,7 @@ def environment(home: Path, url: str) -> dict[str, str]:
     }
 
 
-def _execute(model: _Model, home: Path, url: str, timeout: float, launcher: Launcher) -> None:
+def _execute(model: _Model, home: Path, url: str, patience: Patience, launcher: Launcher) -> None:
     run, out, err = model.run, home.parent / "stdout", home.parent / "stderr"
     out.touch()
     err.touch()
@@ -263,13 +272,19 @@ def _execute(model: _Model, home: Path, url: str, timeout: float, launcher: Laun
         return
     model.pid = handle.pid
     try:
-        run.exit_code = handle.wait(timeout)
+        _wait(run, handle, patience)
     finally:
         launcher.end(handle)
-    if run.repeats >= _MOST_REPEATS:
-        run.exit_code = None
     run.stdout = out.read_text(encoding="utf-8", errors="replace")
     run.stderr = err.read_text(encoding="utf-8", errors="replace")
+
+
+def _wait(run: Run, handle: Handle, patience: Patience) -> None:
+    end = wait(handle, patience, lambda: run.requests + run.repeats)
+    if isinstance(end, int):
+        run.exit_code = end
+    else:
+        run.given_up = end
 
 
 def _read_files(workspace: Path) -> dict[str, str]:
@@ -311,16 +326,25 @@ def _outcome(run: Run) -> Outcome:
         return "wrong"
     if _EMPTY_COMMAND in run.results:
         return "empty command"
-    if run.exit_code is None:
-        return "hung"
-    if run.exit_code != 0:
-        return "crash"
+    if run.exit_code != 0 or run.repeats >= _MOST_REPEATS:
+        return _without_end(run)
     done = run.files == dict(scenario.files) and _holds(run.results, scenario.results)
     if scenario.expect == "text":
         return "asked for nothing" if run.told else "text"
     if done and not run.nudges:
         return "asked" if run.told else "executed"
     return "silent" if run.requests < 2 else "not run"
+
+
+def _without_end(run: Run) -> Outcome:
+    """What to call a run that did not end well by itself."""
+    if run.repeats >= _MOST_REPEATS or (run.repeats and run.given_up == "still"):
+        return "hung"
+    if run.given_up in ("still", "spinning"):
+        return "stuck"
+    if run.given_up == "late" or run.exit_code in (None, -signal.SIGKILL):
+        return "unjudged"
+    return "crash"
 
 
 def _ran_wrongly(run: Run) -> bool:

@@ -22,7 +22,14 @@ from gptme_reliability.surfaces.memory import Memory
 from gptme_reliability.surfaces.prepare import adapter_for, prepare, read_body
 from gptme_reliability.surfaces.sampling import is_near
 from gptme_reliability.surfaces.served import Answer, Fetch
-from gptme_reliability.surfaces.serving import UNPROCESSABLE, Reply, Rewritten, Serving, Stream
+from gptme_reliability.surfaces.serving import (
+    MOST_KEPT,
+    UNPROCESSABLE,
+    Reply,
+    Rewritten,
+    Serving,
+    Stream,
+)
 from gptme_reliability.surfaces.task import Task, where
 
 _LOG = logging.getLogger(__name__)
@@ -166,12 +173,14 @@ class _Wire:
 
     def _streamed(self, stream: Stream) -> Any:
         """The exchange runs here until something is to be shown: what fails before that still
-        is a response of its own, with its status and headers."""
+        is a response of its own, with its status and headers, unless there is too much of it."""
         pieces = _driven(stream.steps, self._perform)
         first: list[bytes] = []
+        size = 0
         try:
-            while not stream.shown:
+            while not stream.shown and size <= MOST_KEPT:
                 first.append(next(pieces))
+                size += len(first[-1])
         except StopIteration as stop:
             if stop.value is not None:
                 return self._instead(stop.value)
@@ -189,7 +198,7 @@ class _Wire:
         upstream: Any = stream.response
         kind = upstream.headers.get(_CONTENT_TYPE) if stream.like else None
         headers.append((_CONTENT_TYPE, kind or "text/event-stream"))
-        body = _byte_stream(self._http)(chain(first, pieces), close)
+        body = _byte_stream(self._http)(chain(first, _to_the_end(stream, pieces)), close)
         return self._response(200, headers, stream=body)
 
     def _response(self, status: int, headers: list[tuple[str, str]], **body: Any) -> Any:
@@ -227,6 +236,13 @@ def _driven(
         return result_of_steps
     finally:
         steps.close()
+
+
+def _to_the_end(stream: Stream, pieces: Generator[bytes, None, Instead | None]) -> Iterator[bytes]:
+    """The pieces, and what they came to where that was nothing."""
+    instead = yield from pieces
+    if instead is not None:
+        yield stream.fault(instead)
 
 
 def _completed(pieces: Generator[bytes, None, _Result]) -> _Result:

@@ -11,7 +11,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+from gptme_reliability.adapters.sse import BLANK
+
 # Some servers send empty lines while they think; whoever sends more than that sends nothing else.
 _MOST_BLANK: Final = 1024 * 1024
 
@@ -106,7 +107,7 @@ class Body:
         blank = 0
         while blank <= _MOST_BLANK and (chunk := (yield Next(self._response))) is not None:
             self._seen.append(chunk)
-            if start := chunk.lstrip(_BLANK):
+            if start := chunk.lstrip(BLANK):
                 return bool(start.startswith(b"{"))
             blank += len(chunk)
         return False

@@ -86,6 +86,13 @@ class Relay:
             if instead is None or instead.response is not self._response:
                 self.close()
 
+    def fault(self, instead: Instead) -> bytes:
+        """What it comes to, as an event of a stream that has begun."""
+        clearer = instead.clearer
+        return self._adapter.error_event(
+            instead.response.content if clearer is None else clearer[1]
+        )
+
     def close(self) -> None:
         """Close the response that is being read."""
         response, self._response = self._response, None

@@ -32,6 +32,9 @@ _LOG = logging.getLogger(__name__)
 UNPROCESSABLE: Final = 422
 """SDKs and hosts try an error of the server again, and this one not."""
 
+MOST_KEPT: Final = 1024 * 1024
+"""Bytes that say nothing, kept until it is known whether there will be an answer."""
+
 _MENDING_MAY_HURT: Final = frozenset({400, 422, 500})
 
 
@@ -61,6 +64,11 @@ class Stream:
         """Whether the host was shown anything that a model said, so that there is no other
         response any more."""
         return self.relay is None or self.relay.showing
+
+    def fault(self, instead: Instead) -> bytes:
+        """The event that says what became of it, where it had begun before it came to nothing."""
+        assert self.relay is not None, "nothing is given instead of what is only watched"
+        return self.relay.fault(instead)
 
     @property
     def like(self) -> bool:

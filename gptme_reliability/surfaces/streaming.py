@@ -19,7 +19,7 @@ from gptme_reliability.adapters.density import too_dense
 from gptme_reliability.adapters.encoding import decode
 from gptme_reliability.adapters.openai_adapter import OPENAI
 from gptme_reliability.adapters.server_errors import error_fault
-from gptme_reliability.adapters.sse import Event, EventReader
+from gptme_reliability.adapters.sse import Event, EventReader, is_no_event
 from gptme_reliability.gate import Gate
 from gptme_reliability.resolve import callable_names
 from gptme_reliability.surfaces.host import Channel, Piece
@@ -27,10 +27,6 @@ from gptme_reliability.types import HostFormat, ModelOutput, ToolDefinition
 
 DISCONNECTED: Final = "disconnected"
 """The finish reason of a stream that broke off without one; counts as cut off."""
-
-_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
-_BEGINNINGS: Final = (b":", b"data", b"event", b"id", b"retry")
-"""How the lines of an event stream begin."""
 
 
 class _Held(NamedTuple):
@@ -164,8 +160,7 @@ class StreamedAnswer:
             self._hold(event.raw, None)
             return
         if event.data is None:
-            begin = event.raw.lstrip(_BLANK)
-            self._strange = self._strange or bool(begin and not begin.startswith(_BEGINNINGS))
+            self._strange = self._strange or is_no_event(event.raw)
             self._hold(event.raw, self._fed)
             return
         self._told = True

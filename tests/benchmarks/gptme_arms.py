@@ -30,7 +30,8 @@ ENDS = (
     ("ends silently", {"silent"}),
     ("**runs what was not meant**", {"wrong"}),
     ("**runs an empty command**", {"empty command"}),
-    ("gptme dies or hangs", {"crash", "hung"}),
+    ("gptme dies or hangs", {"crash", "hung", "stuck"}),
+    ("could not be judged", {"unjudged"}),
 )
 
 

@@ -52,19 +52,26 @@ def _watch(
         name: http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         for name, port in (("proxy", proxy), ("idle", idle))
     }
-    while not over.is_set():
-        for name, connection in asking.items():
-            began = time.perf_counter()
-            connection.request("GET", "/healthz")
-            connection.getresponse().read()
-            took[name].append((time.perf_counter() - began) * 1000)
-        time.sleep(_EVERY_S)
+    try:
+        while not over.is_set():
+            for name, connection in asking.items():
+                began = time.perf_counter()
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+                took[name].append((time.perf_counter() - began) * 1000)
+            time.sleep(_EVERY_S)
+    except (OSError, http.client.HTTPException):
+        return  # whoever waits for it hears of its end
     out.send(took)
 
 
 @contextmanager
 def watching(root: str) -> Iterator[Health]:
-    """Watch the proxy at this URL."""
+    """Watch the proxy at this URL.
+
+    Raises:
+        SystemExit: it ended meanwhile.
+    """
     health, over = Health(), _PROCESSES.Event()
     ours, theirs = _PROCESSES.Pipe()
     idle = _PROCESSES.Process(target=_serve_idle, args=(theirs,), daemon=True)
@@ -76,6 +83,10 @@ def watching(root: str) -> Iterator[Health]:
         yield health
     finally:
         over.set()
-        health.took = ours.recv()
+        multiprocessing.connection.wait([ours, watcher.sentinel])
+        told = ours.recv() if ours.poll() else None
         watcher.join()
         idle.terminate()
+        if told is None:
+            raise SystemExit(f"the proxy at {root} answers no more")
+        health.took = told

@@ -257,7 +257,8 @@ async def proxying(upstream: str) -> AsyncIterator[str]:
         assert proxy.stderr is not None
         yield (await proxy.stderr.readline()).decode().split(" -> ")[0]
     finally:
-        proxy.terminate()
+        if proxy.returncode is None:
+            proxy.terminate()
         await proxy.wait()
 
 

@@ -70,7 +70,8 @@ class Recorded:
 
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    monkeypatch.setattr(mode_runs, "CONFIG", PLUGGED)
+    for mode in ("mode_acp", "mode_server"):
+        monkeypatch.setattr(f"{mode}.PLUGIN_ON", PLUGGED)
     plugged.install(tmp_path / "site")
     return Recorded(tmp_path / "site", tmp_path / "record")
 

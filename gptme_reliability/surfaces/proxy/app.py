@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gptme_reliability import __version__
 from gptme_reliability.surfaces.proxy.account import Done, log
 from gptme_reliability.surfaces.proxy.bridge import bridged, is_messages
-from gptme_reliability.surfaces.proxy.chat import Asked, Callers, Chat, Offer, offer
+from gptme_reliability.surfaces.proxy.chat import Asked, Callers, Chat, Offer, may_be_checked, offer
 from gptme_reliability.surfaces.proxy.contracts import Contracts
 from gptme_reliability.surfaces.proxy.counting import CountingHost, counting, is_count
 from gptme_reliability.surfaces.proxy.guard import Guard
@@ -34,6 +35,7 @@ from gptme_reliability.surfaces.proxy.inlet import Departure, Gone, Inlet, uncan
 from gptme_reliability.surfaces.proxy.metrics import Metrics
 from gptme_reliability.surfaces.proxy.options import ModelSettings, Options
 from gptme_reliability.surfaces.proxy.outlet import Outlet, Ticker
+from gptme_reliability.surfaces.proxy.packing import unpacked
 from gptme_reliability.surfaces.proxy.refusing import Refused, error_body
 from gptme_reliability.surfaces.proxy.shared import Shared
 from gptme_reliability.surfaces.proxy.trace_file import TraceFile
@@ -223,18 +225,23 @@ class Service:
         finally:
             self._ticker.inlets.discard(inlet)
         done.departure = Departure(scope["state"].setdefault(DEPARTURES, set()), task)
-        asked = Asked(scope["method"], path, headers, body)
-        if is_count(scope["method"], path):
-            await self._count(asked, outlet, done)
+        came = opened = Asked(scope["method"], path, headers, body)
+        if may_be_checked(came.method, path) or is_count(came.method, path):
+            opened = await unpacked(came, options.most_body)
+        if is_count(came.method, path):
+            await self._count(opened, outlet, done)
             return
         done.host = host = ProxyHost(self._settings, self._metrics.reported, self._contracts)
+        asked = opened
         sender: Sender = self._upstream
         if options.upstream_api == "openai" and is_messages(path):
             asked, sender = await bridged(asked, sender)
         offered = await offer(asked, host, self._callers.of(headers), self._contracts, sender)
         if offered.task is None:
-            if body and value_of(headers, b"content-encoding"):
+            if body and value_of(opened.headers, b"content-encoding"):
                 done.why = "encoded"  # nobody here could read whether there are tools in it
+            if offered.asked is opened:
+                offered = replace(offered, asked=came)
             await self._pass(offered, outlet, host)
         else:
             done.kind = "checked"

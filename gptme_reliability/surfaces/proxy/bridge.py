@@ -21,10 +21,11 @@ from gptme_reliability.adapters.bridge_answer import Translator, to_error, to_me
 from gptme_reliability.adapters.bridge_request import to_openai
 from gptme_reliability.adapters.density import too_dense
 from gptme_reliability.adapters.encoding import encode
+from gptme_reliability.adapters.sse import BLANK, TELLING, is_no_event
 from gptme_reliability.errors import InputError
 from gptme_reliability.surfaces.proxy.chat import Asked
 from gptme_reliability.surfaces.proxy.driving import HEAVY, WORKER
-from gptme_reliability.surfaces.proxy.headers import Headers, value_of
+from gptme_reliability.surfaces.proxy.headers import Headers, for_client, value_of
 from gptme_reliability.surfaces.proxy.inlet import check_density
 from gptme_reliability.surfaces.proxy.refusing import Refused
 from gptme_reliability.surfaces.proxy.upstream import Answer, Sender, UpstreamFailed
@@ -38,6 +39,8 @@ _KEY: Final = b"x-api-key"
 _AUTHORIZATION: Final = b"authorization"
 _OF_ANTHROPIC: Final = (_KEY, b"anthropic-", b"x-stainless-")
 _OF_THE_BODY: Final = frozenset({b"content-length", b"content-encoding", b"content-type"})
+_EVENTS: Final = b"text/event-stream"
+_MOST_BLANK: Final = 64 * 1024
 _EFFORT: Final = "reasoning_effort"
 _REFUSES: Final = frozenset({400, 422})
 # How servers say that a model does not think, or not that much: Ollama and vLLM, among others.
@@ -124,7 +127,7 @@ class Bridge:
         """Send a request; see ``Upstream``."""
         answer = await self._sent(method, path, headers, body)
         try:
-            if answer.status_code < 300 and self._streamed:
+            if answer.status_code < 300 and self._streamed and not await _is_page(answer):
                 return _Streamed(answer, Translator(self._tool_names, self._mark), self._mark)
             await answer.read(MOST_BYTES)
             return await self._whole(answer, body or b"")
@@ -164,6 +167,24 @@ class Bridge:
                 return _Whole(answer, status, message)
         status, error = to_error(502, _STRANGE) if status < 400 else to_error(status, raw, asked)
         return _Whole(answer, status, encode(error))
+
+
+async def _is_page(answer: Answer) -> bool:
+    """Whether an answer is no stream.
+
+    What says that it is one is not waited for: the client may be told at once.
+
+    Raises:
+        UpstreamFailed: it broke off or fell silent.
+    """
+    if (value_of(for_client(answer.headers), b"content-type") or b"").startswith(_EVENTS):
+        return False
+    size = 0
+    while len(answer.content.lstrip(BLANK)) < TELLING and size <= _MOST_BLANK:
+        before, size = size, await answer.read(size)
+        if size == before:
+            break
+    return is_no_event(answer.content)
 
 
 def _without_effort(raw: bytes) -> bytes | None:
@@ -220,6 +241,7 @@ class _Streamed(Answer):
         self._mark = mark
         self._translator: Translator | None = translator
         self._whole: bool | None = None  # unknown until the first byte
+        self._read = answer.content
         self._size = 0
         self._parts = []
 
@@ -241,13 +263,13 @@ class _Streamed(Answer):
             UpstreamFailed: it broke off, fell silent or is without end.
         """
         while self._translator is not None:
-            chunk = await self._answer.next()
+            chunk, self._read = self._read or await self._answer.next(), b""
             self._size += len(chunk or b"")
             if self._size > MOST_BYTES:  # it is put together until its end
                 raise UpstreamFailed("garbled")
             if self._whole is None and chunk and chunk.strip():
                 # Servers send streams under any content type; JSON begins with a brace.
-                self._whole = chunk.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{")
+                self._whole = chunk.lstrip(BLANK).startswith(b"{")
             if self._whole:
                 return await self._all(chunk)
             if chunk is None:

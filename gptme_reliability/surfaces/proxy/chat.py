@@ -34,6 +34,7 @@ from gptme_reliability.surfaces.proxy.refusing import failure_event
 from gptme_reliability.surfaces.proxy.upstream import Answer, Sender, UpstreamFailed
 from gptme_reliability.surfaces.served import Answer as Page
 from gptme_reliability.surfaces.serving import (
+    MOST_KEPT,
     UNPROCESSABLE,
     Reply,
     Rewritten,
@@ -50,8 +51,6 @@ _ENCODED: Final = frozenset({b"content-length", b"content-encoding"})
 _ONCE: Final = frozenset({b"idempotency-key"})
 _REDIRECTS: Final = range(300, 400)
 _MOST_CALLERS: Final = 64
-# Bytes that say nothing, kept until it is known whether there will be an answer.
-_MOST_KEPT: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +94,15 @@ class Callers:
         return Memory(memory.pending, Budgets(), memory.servers)
 
 
+def may_be_checked(method: str, path: str) -> bool:
+    """Whether a request, by what follows ``/v1``, is one of those that are looked at."""
+    return method == "POST" and _plain(path) in _PATHS
+
+
+def _plain(path: str) -> str:
+    return path.partition("?")[0].rstrip("/")
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A request as it goes on: with its task, or None for one that is passed on as it is."""
@@ -115,7 +123,7 @@ async def offer(
     raw = asked.body
     if asked.method != "POST" or raw is None:
         return Offer(asked, None, sender)
-    path = asked.path.partition("?")[0].rstrip("/")
+    path = _plain(asked.path)
     adapter = asked.adapter or (adapter_for(path) if path in _PATHS else None)
     if adapter is None:
         return Offer(asked, None, sender)
@@ -266,7 +274,7 @@ class Chat:
         first: list[bytes] = []
         size = 0
         piece: bytes | None = b""
-        while not stream.shown and size <= _MOST_KEPT:
+        while not stream.shown and size <= MOST_KEPT:
             if (piece := await drive.piece()) is None:
                 break
             first.append(piece)
@@ -282,19 +290,14 @@ class Chat:
             status = upstream.status_code if upstream.status_code < 300 else 200
             await self._outlet.start(status, [*headers, like, *self._trail(known=piece is None)])
         if piece is None:
-            await self._outlet.finish(b"".join(first) if instead is None else self._fault(instead))
+            end = b"".join(first) if instead is None else stream.fault(instead)
+            await self._outlet.finish(end)
             return
         await self._outlet.write(b"".join(first))
         first.clear()
         while (piece := await drive.piece()) is not None:
             await self._outlet.write(piece)
-        await self._outlet.finish(b"" if drive.result is None else self._fault(drive.result))
-
-    def _fault(self, instead: Instead) -> bytes:
-        """What became of a stream that has begun, and then came to nothing."""
-        clearer = instead.clearer
-        body = instead.response.content if clearer is None else clearer[1]
-        return self._task.adapter.error_event(body)
+        await self._outlet.finish(b"" if drive.result is None else stream.fault(drive.result))
 
     def _trail(self, *, known: bool = True) -> list[tuple[bytes, bytes]]:
         """What the headers say of what was done, as far as it is known yet."""

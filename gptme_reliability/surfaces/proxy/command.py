@@ -41,12 +41,12 @@ Where the server is near, a model that no sampling card describes gets 422 and t
 unless the client sends a temperature or the server declares one.
 
 /healthz tells that the proxy runs and whether the upstream answers, /metrics counts what was
-done. Ctrl-C and SIGTERM finish open requests first, for up to 30 seconds.
+done. Ctrl-C, SIGTERM and SIGHUP finish open requests first, for up to 30 seconds.
 
 exit codes:
   1    the workers of --workers keep ending
   2    an option or the settings are wrong; one line on standard error says what
-  130  interrupted (SIGTERM: 143)
+  130  interrupted (SIGTERM and SIGHUP: 143)
 """
 
 

@@ -56,7 +56,7 @@ class Inlet:
         if coding is not None and coding.strip().lower() != b"chunked":
             raise Refused(501, "transfer_coding", "only chunked is taken as Transfer-Encoding")
         if declared is not None and int(declared) > most:
-            raise _too_large(most)
+            raise too_large(most)
         try:
             return await self._all(most)
         except asyncio.CancelledError:
@@ -76,7 +76,7 @@ class Inlet:
             part = message.get("body", b"")
             size += len(part)
             if size > most:
-                raise _too_large(most)
+                raise too_large(most)
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
@@ -96,7 +96,8 @@ def check_density(body: bytes) -> None:
         raise Refused(413, "request_too_dense", message)
 
 
-def _too_large(most: int) -> Refused:
+def too_large(most: int) -> Refused:
+    """The error for a body of more than ``most`` bytes."""
     return Refused(413, "request_too_large", f"the request's body is larger than {most} bytes")
 
 
