@@ -332,3 +332,20 @@ def test_infinite_numbers_are_refused() -> None:
     for text in ("1e999", "-1e999", "[1e999]", '{"a": Infinity}'):
         result = read_value(text)
         assert isinstance(result, Fault) or not math.isinf(result.value)
+
+
+@pytest.mark.parametrize("window", [8, 24, 64, 4_096])
+@pytest.mark.parametrize(
+    "text",
+    [
+        """{\\"name\\": 'q'', \\"x\\": word} and {\\"name\\": \\"q'\\", \\"x\\": 'it's',}""",
+        """{\\"a\\": 1} and {\\"b\\": 2} and {\\"c\\": 3}""",
+    ],
+)
+def test_an_escaped_value_reads_the_same_in_any_window(
+    text: str, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of the text may show that there is another reading: no piece of it is enough."""
+    whole = read_value(text)
+    monkeypatch.setattr("gptme_reliability.repair.syntax._WINDOW", window)
+    assert read_value(text) == whole

@@ -109,9 +109,13 @@ def _unescaped(text: str, begin: int) -> Reading | Fault:
         pieces, starts, odd, at = _without_escapes(text, begin, min(begin + size, len(text)))
         joined = "".join(pieces)
         reading = read_value(joined)
-        # Many such values may stand in a row: what is whole halfway needs nothing behind it.
-        early = isinstance(reading, Reading) and not reading.missing_closers
-        if at >= len(text) or text[at] == '"' or (early and 2 * reading.end < len(joined)):
+        # Many such values may stand in a row.  What is valid needs nothing behind it; what was
+        # mended does, for more of the text may show that there is another reading.
+        if (
+            at >= len(text)
+            or text[at] == '"'
+            or (isinstance(reading, Reading) and _is_strict(reading, joined))
+        ):
             break
         size *= 4
     if isinstance(reading, Fault):
@@ -121,6 +125,12 @@ def _unescaped(text: str, begin: int) -> Reading | Fault:
         return Fault(odd, "a backslash may be an escape or a letter", "ambiguous", end)
     note = _note("escaped_quotes", text[begin:end], "the same without its backslashes", "lossless")
     return replace(reading, start=begin, end=end, repairs=(note, *reading.repairs))
+
+
+def _is_strict(reading: Reading, text: str) -> bool:
+    return (
+        not reading.repairs and isinstance(reading.value, dict | list) and reading.end < len(text)
+    )
 
 
 def _without_escapes(text: str, begin: int, limit: int) -> tuple[list[str], list[int], int, int]:

@@ -66,7 +66,7 @@ async def bridged(asked: Asked, upstream: Sender) -> tuple[Asked, Sender]:
         message = "there is nothing here: the upstream speaks OpenAI's API"
         raise Refused(404, "not_found", message)
     try:
-        body, written = await off_the_loop(_translated, asked.body or b"")
+        body, written, mark = await off_the_loop(_translated, asked.body or b"")
     except InputError as error:
         raise Refused(400, "not_translatable", str(error)) from None
     told = replace(
@@ -77,11 +77,10 @@ async def bridged(asked: Asked, upstream: Sender) -> tuple[Asked, Sender]:
         adapter=Bridged(),
     )
     names = [tool["function"]["name"] for tool in body.get("tools", ())]
-    mark = hashlib.blake2b(asked.body or b"", digest_size=6).hexdigest()
     return told, Bridge(upstream, names, mark, streamed=body.get("stream") is True)
 
 
-def _translated(raw: bytes) -> tuple[dict[str, Any], bytes]:
+def _translated(raw: bytes) -> tuple[dict[str, Any], bytes, str]:
     check_density(raw)
     try:
         body = json.loads(raw)
@@ -90,7 +89,7 @@ def _translated(raw: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(body, dict):
         raise InputError("the request's body must be an object")
     completion = to_openai(body)
-    return completion, encode(completion)
+    return completion, encode(completion), hashlib.blake2b(raw, digest_size=6).hexdigest()
 
 
 def _headers(headers: Headers) -> Headers:

@@ -53,8 +53,10 @@ class Guard:
         Raises:
             Refused: it may not.
         """
+        if method != "OPTIONS" or not self._keys:
+            return None
         origin, wanted = value_of(headers, b"origin"), value_of(headers, _WANTED_METHOD)
-        if not self._keys or method != "OPTIONS" or origin is None or wanted is None:
+        if origin is None or wanted is None:
             return None
         self._check_place(headers)
         return [
