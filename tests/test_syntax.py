@@ -338,7 +338,9 @@ def test_infinite_numbers_are_refused() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        """{\\"name\\": 'q'', \\"x\\": word} and {\\"name\\": \\"q'\\", \\"x\\": 'it's',}""",
+        # Behind a string that may go on stands a quote at which it may end, too.
+        """{\\"a\\": word, \\"b\\": 'q''}} and {\\"a\\": \\"it's\\", \\"b\\": '//n'} and"""
+        """ {\\"a\\": \\"it's\\", \\"b\\": 'q''} and {\\"a\\": None, \\"b\\": \\"//n\\",}""",
         """{\\"a\\": 1} and {\\"b\\": 2} and {\\"c\\": 3}""",
     ],
 )
